@@ -1,0 +1,110 @@
+"""ASGI as values: headers, copied scopes, decorated responses, refusals as messages.
+
+Nothing here changes a scope or a message it was given; every change is made on a copy of the level it touches.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any, cast
+
+from asgiref.compatibility import guarantee_single_callable
+
+from sessionguard.errors import Refusal
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+PROBLEM_JSON = "application/problem+json"
+
+_RESPONSE_STARTS = frozenset({"http.response.start", "websocket.accept"})
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
+
+
+def single_callable(app: Callable[..., Any]) -> ASGIApp:
+    """Return `app` as an ASGI 3 application; ASGI 2 applications are adapted."""
+    return cast(ASGIApp, guarantee_single_callable(app))  # type: ignore[no-untyped-call]
+
+
+def header_values(scope: Scope, name: bytes) -> Iterator[bytes]:
+    """Yield the values of the lower-case header `name`; names in the scope are compared without case."""
+    return (value for header, value in scope["headers"] if header.lower() == name)
+
+
+def with_headers_listed(scope: Scope) -> Scope:
+    """Return a scope whose headers can be read more than once; the specification allows any iterable."""
+    if isinstance(scope["headers"], (list, tuple)):
+        return scope
+    return {**scope, "headers": list(scope["headers"])}
+
+
+def twins(names: Iterable[str]) -> frozenset[bytes]:
+    """Return header names as bytes, with their spellings in `_`, which some frameworks take for the same name."""
+    encoded = [name.lower().encode("ascii") for name in names]
+    return frozenset(encoded) | {name.replace(b"-", b"_") for name in encoded}
+
+
+def without_headers(scope: Scope, names: Collection[bytes]) -> Scope:
+    """Return the scope without these headers; the same object when it has none of them."""
+    headers = scope["headers"]
+    kept = [pair for pair in headers if pair[0].lower() not in names]
+    return scope if len(kept) == len(headers) else {**scope, "headers": kept}
+
+
+def with_session(scope: Scope, session_id: str, forward_header: bytes | None, values: Mapping[str, Any]) -> Scope:
+    """Return a copy that carries the id where applications look for it, and `values` beside it."""
+    child = {**scope, **values, "session_id": session_id}
+    child["state"] = {**scope.get("state", {}), "session_id": session_id}
+    if forward_header is not None:
+        child["headers"] = [*scope["headers"], (forward_header, session_id.encode("ascii"))]
+    return child
+
+
+def with_response_headers(send: Send, extra: Headers) -> Send:
+    """Return a `send` that adds `extra` to the start of the response and passes everything else as it is."""
+
+    async def decorated(message: Message) -> None:
+        if message["type"] in _RESPONSE_STARTS:
+            message = {**message, "headers": [*message.get("headers", ()), *extra]}
+        await send(message)
+
+    return decorated
+
+
+async def refuse(scope: Scope, send: Send, error: Refusal) -> None:
+    """Answer the request with `error`; a WebSocket is refused before it is accepted."""
+    if scope["type"] == "websocket" and "websocket.http.response" not in (scope.get("extensions") or {}):
+        code = _TRY_AGAIN_LATER if error.retry_after is not None else _POLICY_VIOLATION
+        await send({"type": "websocket.close", "code": code, "reason": error.code})
+        return
+    prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    content_type, body = _render(scope, error)
+    await send(
+        {"type": f"{prefix}.start", "status": error.status, "headers": _refusal_headers(error, content_type, body)}
+    )
+    await send({"type": f"{prefix}.body", "body": body})
+
+
+def _render(scope: Scope, error: Refusal) -> tuple[str, bytes]:
+    accepted = b",".join(header_values(scope, b"accept")).lower()
+    if PROBLEM_JSON.encode() in accepted:
+        title = HTTPStatus(error.status).phrase
+        problem = {"type": "about:blank", "title": title, "status": error.status, "detail": error.message}
+        return PROBLEM_JSON, json.dumps({**problem, "code": error.code}).encode()
+    envelope = {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}
+    return "application/json", json.dumps({"error": envelope}).encode()
+
+
+def _refusal_headers(error: Refusal, content_type: str, body: bytes) -> Headers:
+    headers = {"content-type": content_type, "content-length": str(len(body)), "cache-control": "no-store"}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    if error.should_retry is not None:
+        headers["x-should-retry"] = str(error.should_retry).lower()
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

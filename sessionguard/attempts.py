@@ -1,0 +1,97 @@
+"""Calls to the store that always end: each one is bounded in time, and those who watch are told.
+
+Whatever a store raises that the contract does not know becomes `StoreUnavailable`: without an answer there is no id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from sessionguard.errors import ConfigurationError, Refusal, StoreUnavailable
+from sessionguard.records import Reservation, SessionRecord, Touch
+from sessionguard.store import SessionStore
+
+ATTEMPT_SECONDS = 0.8
+PAUSE_SECONDS = 0.05
+
+log = logging.getLogger("sessionguard")
+
+T = TypeVar("T")
+
+
+class StoreAttempts:
+    """The verbs a resolution needs, with deadlines. Deadlines are in seconds of `time.monotonic`."""
+
+    def __init__(self, store: SessionStore, tell: Callable[..., None] | None = None) -> None:
+        self._store = store
+        self._tell = tell
+        self._reported = ""
+
+    async def get(self, key: str, deadline: float) -> SessionRecord | None:
+        return await self._call("get", self._store.get(key), deadline - time.monotonic())
+
+    async def now(self, deadline: float) -> int:
+        """Return the store's clock in milliseconds."""
+        return await self._call("ping", self._store.ping(), deadline - time.monotonic())
+
+    async def touch(self, updates: Sequence[Touch]) -> None:
+        await self._call("touch", self._store.touch(updates), ATTEMPT_SECONDS)
+
+    async def reserve(
+        self, key: str, candidate_id: str, replacing: SessionRecord | None, deadline: float
+    ) -> Reservation:
+        """Reserve; while the outcome is unknown and time is left, again with the very same arguments."""
+        while True:
+            seconds = min(ATTEMPT_SECONDS, deadline - time.monotonic())
+            try:
+                return await self._call("reserve", self._store.reserve(key, candidate_id, replacing), seconds)
+            except StoreUnavailable:
+                if deadline - time.monotonic() <= PAUSE_SECONDS:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _call(self, verb: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        started = time.perf_counter()
+        outcome = "cancelled"
+        try:
+            answer = await _bounded(work, seconds)
+            outcome = "ok"
+            return answer
+        except Refusal as error:
+            outcome = error.code
+            raise
+        except Exception as error:
+            outcome = StoreUnavailable.code
+            raise self._unusable(error) from error
+        finally:
+            if self._tell is not None:
+                self._tell(verb, outcome, time.perf_counter() - started)
+
+    def _unusable(self, error: Exception) -> StoreUnavailable:
+        reason = str(error) if isinstance(error, ConfigurationError) else repr(error)
+        if reason != self._reported:
+            self._reported = reason
+            log.error("the session store cannot be used: %s", reason)
+        return StoreUnavailable("The session store cannot be used; the server's log says why.")
+
+
+async def _bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Await `work` for at most `seconds`; `asyncio.wait_for` can swallow a cancellation before Python 3.12."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(_retrieve)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
+    finally:
+        task.cancel()
+    if not done:
+        raise StoreUnavailable("The session store did not answer in time; try again.")
+    return task.result()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,53 @@
+"""A `SessionRecord` as bytes and back: a versioned msgpack list, read with suspicion."""
+
+from __future__ import annotations
+
+import re
+
+import msgpack
+
+from sessionguard.errors import CorruptRecord
+from sessionguard.records import SessionRecord
+
+VERSION = 1
+MAX_BYTES = 16 * 1024
+
+_LATEST = 2**53
+_SESSION_ID = re.compile(r"[!-~]{1,256}")
+
+
+def is_session_id(value: object) -> bool:
+    """Whether `value` can be a session id: 1 to 256 visible ASCII characters, so that it fits in a header."""
+    return isinstance(value, str) and _SESSION_ID.fullmatch(value) is not None
+
+
+def encode(record: SessionRecord) -> bytes:
+    """Return the row's bytes."""
+    packed: bytes = msgpack.packb([VERSION, record.session_id, record.session_started_at, record.updated_at])
+    return packed
+
+
+def decode(data: bytes) -> SessionRecord:
+    """Return the row in `data`; raises CorruptRecord for anything `encode` does not write."""
+    if len(data) > MAX_BYTES:
+        raise CorruptRecord(_message("is too long"))
+    try:
+        fields = msgpack.unpackb(data, raw=False, strict_map_key=True)
+    except ValueError as error:
+        raise CorruptRecord(_message("is not a msgpack value")) from error
+    if not isinstance(fields, list) or len(fields) != 4:
+        raise CorruptRecord(_message("is not a list of four fields"))
+    version, session_id, started_at, updated_at = fields
+    if version != VERSION or type(version) is not int:
+        raise CorruptRecord(_message("has an unknown version; was it written by a newer release?"))
+    if not is_session_id(session_id) or not _is_time(started_at) or not _is_time(updated_at):
+        raise CorruptRecord(_message("has a field of the wrong type or range"))
+    return SessionRecord(session_id, started_at, updated_at)
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _LATEST
+
+
+def _message(what: str) -> str:
+    return f"The stored row of this conversation {what}; it was left untouched. Inspect the store before removing it."

@@ -1,0 +1,178 @@
+"""SessionGuard: find out what a request asks for, resolve it, put the answer into the scope, hand the request on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sessionguard import asgi
+from sessionguard.attempts import StoreAttempts
+from sessionguard.errors import ConfigurationError, Refusal, ResolutionMissing, SessionForbidden
+from sessionguard.lifespan import StoreLifespan
+from sessionguard.observers import observer
+from sessionguard.openclaw import OpenClawKeys
+from sessionguard.plugins import PluginRegistry, asked_at_start
+from sessionguard.policy import RequestPolicy
+from sessionguard.records import Origin, Resolution
+from sessionguard.resolver import SessionResolver
+from sessionguard.settings import SESSION_ID_HEADER, GuardSettings, disabled_plugins
+from sessionguard.store import REACH, SessionStore, wall_clock
+from sessionguard.touches import PendingTouches
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from sessionguard.settings import GuardOptions
+
+SCOPE_KEY = "sessionguard"
+STORE_SCOPE_KEY = "sessionguard.store"
+STATUS_HEADER = b"x-sessionguard-status"
+HANDOFF_HEADERS = ("x-openclaw-session-effects", "x-openclaw-handoff-token")
+
+log = logging.getLogger("sessionguard")
+
+
+def get_resolution(scope: asgi.Scope) -> Resolution:
+    """Return how this request came by its session id.
+
+    Raises ResolutionMissing where no guard stands in front, and for requests that named no conversation; where a key
+    is optional, read `scope.get("sessionguard")`.
+    """
+    resolution = scope.get(SCOPE_KEY)
+    if not isinstance(resolution, Resolution):
+        raise ResolutionMissing(
+            "This scope has no resolution: put SessionGuard(app) in front of the application and send a session key."
+        )
+    return resolution
+
+
+class SessionGuard:
+    """ASGI middleware: the same session key always meets the same session id.
+
+    `app` is any ASGI application; the options are the fields of `GuardSettings`, and whatever is not given is taken
+    from the environment. Building a guard does no I/O on the store. Raises ConfigurationError for a setting, plugin
+    or store that cannot work. Attributes the guard does not have are those of `app`.
+    """
+
+    def __init__(self, app: Callable[..., Any], **options: Unpack[GuardOptions]) -> None:
+        self._wrapped = app
+        plugins = PluginRegistry(options.get("plugins", ()), disabled_plugins(options, os.environ))
+        settings = GuardSettings.load(options, os.environ, plugins.declared_variables())
+        plugins.add_openclaw(OpenClawKeys(settings.header, settings.aliases))
+        hooks = plugins.implementations()
+        store = plugins.store(settings)
+        _check_reach(store, settings)
+        attempts = StoreAttempts(store, observer("sessionguard_store_called", hooks["sessionguard_store_called"]))
+        touch_interval = int(settings.touch_interval * 1000)
+        touches = PendingTouches(attempts.touch, touch_interval, wall_clock)
+        self._store = store
+        self._settings = settings
+        self._policy = RequestPolicy(settings, hooks)
+        self._resolver = SessionResolver(
+            attempts,
+            touches,
+            reset=settings.reset,
+            mint=self._policy.new_session_id,
+            clock=wall_clock,
+            reserve_timeout=settings.reserve_timeout,
+            touch_interval=touch_interval,
+            fail_open=settings.on_store_error == "open",
+        )
+        self._lifespan = StoreLifespan(store, touches.flush)
+        self._tell_resolved = observer("sessionguard_session_resolved", hooks["sessionguard_session_resolved"])
+        self._tell_refused = observer("sessionguard_request_refused", hooks["sessionguard_request_refused"])
+        self._stripped = asgi.twins({*HANDOFF_HEADERS, SESSION_ID_HEADER, settings.forward_header or SESSION_ID_HEADER})
+        self._forward_header = settings.forward_header.encode() if settings.forward_header else None
+        self._status_headers = {origin: [(STATUS_HEADER, origin.value.encode())] for origin in Origin}
+        self._announced = False
+        self._app = asgi.single_callable(app)
+        for plugin, wrap in hooks["sessionguard_wrap_app"]:
+            self._app = asked_at_start(plugin, wrap, self._app, settings, store)
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            self._announce()
+            await self._lifespan.run(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_wrapped":
+            raise AttributeError(name)
+        return getattr(self._wrapped, name)
+
+    async def reset(self, session_key: str, *, agent: str | None = None, principal: str | None = None) -> Resolution:
+        """Give the conversation a new session id, from the next request on, in every process.
+
+        `session_key` and `agent` are read like the headers. Raises a Refusal for a key that is not legal or a store
+        that does not answer, and SessionForbidden when conversations belong to principals and none is named.
+        """
+        if principal is None and self._policy.knows_principals:
+            raise SessionForbidden("Conversations belong to principals here; say whose conversation to reset.")
+        key = self._policy.canonical_key(session_key, agent)
+        return await self._resolver.rebind(key, self._policy.row_key(key, principal))
+
+    async def _serve(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        if isinstance(scope.get(SCOPE_KEY), Resolution):
+            # A guard further out has spoken; two guards must not disagree about one request.
+            await self._app(scope, receive, send)
+            return
+        scope = asgi.with_headers_listed(scope)
+        try:
+            resolution = await self._resolve(scope)
+        except Refusal as error:
+            await self._refuse(scope, send, error)
+            return
+        child = asgi.without_headers(scope, self._stripped)
+        if resolution is not None:
+            values = {SCOPE_KEY: resolution, STORE_SCOPE_KEY: self._store}
+            child = asgi.with_session(child, resolution.session_id, self._forward_header, values)
+            send = self._decorated(send, resolution)
+        await self._app(child, receive, send)
+
+    async def _resolve(self, scope: asgi.Scope) -> Resolution | None:
+        request = self._policy.ask(scope)
+        if request is None:
+            return None
+        self._announce()
+        resolution = await self._resolver.resolve(request)
+        if self._tell_resolved is not None:
+            self._tell_resolved(scope, resolution)
+        return resolution
+
+    async def _refuse(self, scope: asgi.Scope, send: asgi.Send, error: Refusal) -> None:
+        if error.status == 500:
+            log.error("%s", error, exc_info=error.__cause__)
+        if self._tell_refused is not None:
+            self._tell_refused(scope, error)
+        await asgi.refuse(scope, send, error)
+
+    def _decorated(self, send: asgi.Send, resolution: Resolution) -> asgi.Send:
+        headers = self._status_headers[resolution.origin] if self._settings.status_header else []
+        if self._settings.expose_session_id:
+            headers = [*headers, (SESSION_ID_HEADER.encode(), resolution.session_id.encode())]
+        return asgi.with_response_headers(send, headers) if headers else send
+
+    def _announce(self) -> None:
+        """Say once what this guard stands on."""
+        if self._announced:
+            return
+        self._announced = True
+        log.info("conversations are kept in %s, shared within one %s", self._store.location, self._store.coordination)
+        for warning in self._store.warnings():
+            log.warning("%s: %s", self._store.location, warning)
+        if not self._policy.knows_principals:
+            log.warning("no plugin says who is asking: whoever may send a session key may join its conversation")
+
+
+def _check_reach(store: SessionStore, settings: GuardSettings) -> None:
+    needed = settings.coordination
+    if needed is not None and REACH.index(store.coordination) < REACH.index(needed):
+        raise ConfigurationError(
+            f"store: {store.location} keeps one id per key within one {store.coordination}, but SESSIONGUARD_COORDINATION"
+            f" asks for {needed}; choose a store that reaches that far"
+        )

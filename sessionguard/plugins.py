@@ -1,0 +1,179 @@
+"""The plugins of one guard: found, blocked, checked, and turned into plain calls.
+
+Every guard has a PluginManager of its own; importing the package loads nothing. Plugins come from the built-ins, from
+the entry-point group `sessionguard`, and from the `plugins` setting, in this order.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import inspect
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import pluggy
+
+from sessionguard.errors import ConfigurationError
+from sessionguard.hookspecs import PROJECT, HookImplementation, SessionGuardHooks
+from sessionguard.settings import GuardSettings
+from sessionguard.store import SessionStore
+from sessionguard.stores import BuiltinStores
+
+OPENCLAW, STORES = "openclaw", "stores"
+BUILTIN_NAMES = (OPENCLAW, STORES)
+
+_HOOK_NAMES = tuple(name for name in vars(SessionGuardHooks) if name.startswith(PROJECT))
+
+
+class PluginRegistry:
+    """The plugins of one guard. Raises ConfigurationError that names the plugin and the cure."""
+
+    def __init__(self, objects: Sequence[object], disabled: Collection[str]) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(SessionGuardHooks)
+        self._disabled = frozenset(disabled)
+        installed = {entry.name: entry for entry in importlib.metadata.entry_points(group=PROJECT)}
+        self._check_disabled([*BUILTIN_NAMES, *installed])
+        self._add(STORES, BuiltinStores())
+        explicit = {_class_of(plugin) for plugin in objects}
+        for name, entry in installed.items():
+            if name not in self._disabled and _class_of(loaded := _load(entry)) not in explicit:
+                self._add(name, loaded)
+        for plugin in objects:
+            self._add(self._free_name(plugin), plugin)
+
+    def add_openclaw(self, plugin: object) -> None:
+        """Register the built-in key plugin, which needs the settings and therefore comes last."""
+        self._add(OPENCLAW, plugin)
+
+    def implementations(self) -> Mapping[str, Sequence[HookImplementation]]:
+        """Return every hook's implementations in calling order."""
+        return {name: self._compiled(name) for name in _HOOK_NAMES}
+
+    def declared_variables(self) -> Mapping[str, str]:
+        """Return the environment variables that plugins own, with a line about each."""
+        return _merged(self._compiled("sessionguard_settings"), "variable")
+
+    def store(self, settings: GuardSettings) -> SessionStore:
+        """Return the store object, or make the one the URL asks for; nothing is opened."""
+        if isinstance(settings.store, SessionStore):
+            return settings.store
+        factories = _merged(self._compiled("sessionguard_register_stores"), "store scheme")
+        scheme = settings.store.partition(":")[0].lower()
+        if scheme not in factories:
+            raise ConfigurationError(
+                f"store: no plugin offers {scheme}: URLs; known are {', '.join(sorted(factories))}."
+                " Is the plugin that brings it installed?"
+            )
+        store = factories[scheme](settings.store, settings)
+        if not isinstance(store, SessionStore):
+            raise ConfigurationError(
+                f"store: the factory for {scheme}: returned {type(store).__name__}, not a SessionStore"
+            )
+        return store
+
+    def _compiled(self, hook: str) -> Sequence[HookImplementation]:
+        caller = getattr(self._manager.hook, hook)
+        arguments = caller.spec.argnames
+        return tuple(
+            HookImplementation(each.plugin_name, _positional(each.function, arguments, each.argnames))
+            for each in reversed(caller.get_hookimpls())
+        )
+
+    def _add(self, name: str, plugin: object) -> None:
+        if name in self._disabled:
+            return
+        if isinstance(plugin, str):
+            raise ConfigurationError(f"plugins: {plugin!r} is text; hand over the plugin object itself")
+        plugin = plugin() if isinstance(plugin, type) else plugin
+        try:
+            self._manager.register(plugin, name)
+            self._manager.check_pending()
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise ConfigurationError(f"plugin {name}: {error}{_did_you_mean(str(error))}") from error
+        self._check_functions(name, plugin)
+
+    def _free_name(self, plugin: object) -> str:
+        name = str(getattr(plugin, "__name__", type(plugin).__name__))
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        return next(free for free in names if not self._manager.has_plugin(free))
+
+    def _check_functions(self, name: str, plugin: object) -> None:
+        callers = self._manager.get_hookcallers(plugin) or []
+        for implementation in (each for caller in callers for each in caller.get_hookimpls() if each.plugin is plugin):
+            function = implementation.function
+            if inspect.iscoroutinefunction(function):
+                raise ConfigurationError(f"plugin {name}: {function.__name__} is async; write it with a plain def")
+            if implementation.hookwrapper or implementation.wrapper:
+                raise ConfigurationError(
+                    f"plugin {name}: {function.__name__} is a wrapper; only plain hooks are called"
+                )
+        implemented = {caller.name for caller in callers}
+        for attribute in dir(plugin):
+            if (
+                attribute.startswith(f"{PROJECT}_")
+                and callable(getattr(plugin, attribute))
+                and attribute not in implemented
+            ):
+                raise ConfigurationError(
+                    f"plugin {name}: {attribute} is not marked; put @hookimpl above it{_did_you_mean(attribute)}"
+                )
+
+    def _check_disabled(self, known: Sequence[str]) -> None:
+        for name in self._disabled:
+            if name not in known:
+                raise ConfigurationError(
+                    f"disabled_plugins: there is no plugin {name!r}; installed are {', '.join(sorted(known))}"
+                )
+
+
+def asked_at_start(plugin: str, call: Callable[..., Any], *arguments: object) -> Any:
+    """Call a start-up hook; whatever it raises becomes a ConfigurationError that names the plugin."""
+    try:
+        return call(*arguments)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"plugin {plugin} failed while the guard was built: {error!r}") from error
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"plugin {entry.name} cannot be imported from {entry.value} ({error}); mend or uninstall it,"
+            f" or set SESSIONGUARD_DISABLED_PLUGINS={entry.name}"
+        ) from error
+
+
+def _class_of(plugin: object) -> object:
+    return plugin if isinstance(plugin, type) or inspect.ismodule(plugin) else type(plugin)
+
+
+def _positional(function: Callable[..., Any], offered: Sequence[str], wanted: Sequence[str]) -> Callable[..., Any]:
+    if tuple(wanted) == tuple(offered):
+        return function
+    places = [offered.index(name) for name in wanted]
+    return lambda *arguments: function(*(arguments[place] for place in places))
+
+
+def _merged(implementations: Sequence[HookImplementation], what: str) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    for plugin, call in reversed(implementations):
+        for name, value in asked_at_start(plugin, call).items():
+            if name in owners:
+                raise ConfigurationError(
+                    f"{what} {name} is claimed by the plugins {owners[name]} and {plugin}; disable one"
+                )
+            merged[name], owners[name] = value, plugin
+    return merged
+
+
+def _did_you_mean(text: str) -> str:
+    words = [word for word in text.replace("'", " ").split() if word.startswith(f"{PROJECT}_")]
+    near = difflib.get_close_matches(words[0], _HOOK_NAMES, n=1) if words else []
+    return f" (did you mean {near[0]}?)" if near and near[0] not in words else ""

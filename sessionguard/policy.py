@@ -1,0 +1,148 @@
+"""Asks the hooks about a request and combines their answers into a `ResolutionRequest`.
+
+Compiled once, when the guard is built: a hook nobody implements is not asked at all.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from sessionguard.asgi import Scope
+from sessionguard.codec import is_session_id
+from sessionguard.errors import PolicyFailed, Refusal, SessionForbidden, SessionKeyRequired
+from sessionguard.hookspecs import HookImplementation
+from sessionguard.keys import canonical, row_key
+from sessionguard.records import ExplicitSession, ResolutionRequest
+from sessionguard.settings import GuardSettings
+
+EXPLICIT_SCOPE_KEY = "sessionguard.explicit"
+
+Hooks = Mapping[str, Sequence[HookImplementation]]
+
+
+class RequestPolicy:
+    """What the plugins of one guard think of a request."""
+
+    def __init__(self, settings: GuardSettings, hooks: Hooks) -> None:
+        self._settings = settings
+        self._session_key = hooks["sessionguard_session_key"]
+        self._principal = hooks["sessionguard_principal"]
+        self._explicit = hooks["sessionguard_explicit_session_id"]
+        self._suppress = hooks["sessionguard_suppress_visible_effects"]
+        self._new_id = hooks["sessionguard_new_session_id"]
+        self._requires_key = _path_matcher(settings.require_key)
+        self._excludes = _path_matcher(settings.exclude_paths)
+
+    @property
+    def knows_principals(self) -> bool:
+        return bool(self._principal)
+
+    def ask(self, scope: Scope) -> ResolutionRequest | None:
+        """Return what is asked for, None when the request names no conversation; raises the Refusal it deserves."""
+        if scope.get("method") == "OPTIONS" or self._excludes(scope["path"]):
+            return None
+        session_key = self._key_of(scope)
+        principal = self._principal_of(scope) if session_key is not None else None
+        explicit_id = self._explicit_id_of(scope, session_key)
+        internal = self._is_internal(scope, session_key)
+        if session_key is None:
+            if explicit_id is None and self._requires_key(scope["path"]):
+                raise SessionKeyRequired(f"This path needs a session key; send the header {self._settings.header}.")
+            return None if explicit_id is None else ResolutionRequest("", "", explicit_id)
+        return ResolutionRequest(session_key, self.row_key(session_key, principal), explicit_id, internal)
+
+    def canonical_key(self, raw_key: str, agent: str | None) -> str:
+        return canonical(
+            raw_key, agent, default_agent=self._settings.default_agent, max_length=self._settings.max_key_length
+        )
+
+    def row_key(self, session_key: str, principal: str | None) -> str:
+        return row_key(self._settings.namespace, principal, session_key, self._settings.key_secret)
+
+    def new_session_id(self, session_key: str, replacing: str | None) -> str:
+        """Mint an id that is not `replacing`; random unless a plugin knows better."""
+        plugin, minted = _first_answer(self._new_id, session_key)
+        if minted is None:
+            return str(uuid.uuid4())
+        if not is_session_id(minted):
+            raise _nonsense(plugin, "sessionguard_new_session_id", "1 to 256 visible ASCII characters")
+        if minted == replacing:
+            raise PolicyFailed(
+                f"The plugin {plugin} minted the session id that is being replaced; it must return a new one each time.",
+                plugin,
+            )
+        return str(minted)
+
+    def _key_of(self, scope: Scope) -> str | None:
+        plugin, answer = _first_answer(self._session_key, scope)
+        if answer is None:
+            return None
+        match answer:
+            case (str(raw_key), str() | None as agent):
+                return self.canonical_key(raw_key, agent)
+        raise _nonsense(plugin, "sessionguard_session_key", "a pair of text and text or None")
+
+    def _principal_of(self, scope: Scope) -> str | None:
+        if not self._principal:
+            return None
+        plugin, answer = _first_answer(self._principal, scope)
+        if not answer:
+            raise SessionForbidden("This request names a conversation, but not who is asking; authenticate first.")
+        if not isinstance(answer, str):
+            raise _nonsense(plugin, "sessionguard_principal", "text or None")
+        return answer
+
+    def _explicit_id_of(self, scope: Scope, session_key: str | None) -> str | None:
+        marker = scope.get(EXPLICIT_SCOPE_KEY)
+        if marker is not None:
+            if not isinstance(marker, ExplicitSession) or not is_session_id(marker.session_id):
+                raise PolicyFailed(f"scope[{EXPLICIT_SCOPE_KEY!r}] must be an ExplicitSession with a legal id.")
+            return marker.session_id
+        plugin, answer = _first_answer(self._explicit, scope, session_key)
+        if answer is not None and not is_session_id(answer):
+            raise _nonsense(plugin, "sessionguard_explicit_session_id", "1 to 256 visible ASCII characters or None")
+        return cast("str | None", answer)
+
+    def _is_internal(self, scope: Scope, session_key: str | None) -> bool:
+        verdicts = list(_answers(self._suppress, scope, session_key))
+        for plugin, verdict in verdicts:
+            if verdict is not None and not isinstance(verdict, bool):
+                raise _nonsense(plugin, "sessionguard_suppress_visible_effects", "True, False or None")
+        return any(verdict for _, verdict in verdicts)
+
+
+def _answers(implementations: Sequence[HookImplementation], *arguments: object) -> Iterable[tuple[str, Any]]:
+    for plugin, call in implementations:
+        try:
+            answer = call(*arguments)
+        except Refusal:
+            raise
+        except Exception as error:
+            raise PolicyFailed(f"The plugin {plugin} failed while deciding about this request.", plugin) from error
+        if inspect.isawaitable(answer):
+            if inspect.iscoroutine(answer):
+                answer.close()
+            raise PolicyFailed(f"The plugin {plugin} answered with an awaitable; hooks are plain functions.", plugin)
+        yield plugin, answer
+
+
+def _first_answer(implementations: Sequence[HookImplementation], *arguments: object) -> tuple[str, Any]:
+    for plugin, answer in _answers(implementations, *arguments):
+        if answer is not None:
+            return plugin, answer
+    return "", None
+
+
+def _nonsense(plugin: str, hook: str, expected: str) -> PolicyFailed:
+    return PolicyFailed(f"The plugin {plugin} gave an illegal answer to {hook}; it must be {expected}.", plugin)
+
+
+def _path_matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    if not patterns:
+        return lambda path: False
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns)).match

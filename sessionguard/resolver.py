@@ -1,0 +1,168 @@
+"""The law: same session key, same session id. This file is the table of section 1 of the design, and nothing else.
+
+It knows a store contract and a clock; it has never heard of ASGI, plugins or any particular store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+from sessionguard.attempts import StoreAttempts
+from sessionguard.errors import StoreUnavailable
+from sessionguard.freshness import ResetPolicy
+from sessionguard.records import Origin, Reservation, Resolution, ResolutionRequest, SessionRecord
+from sessionguard.singleflight import Flight, SingleFlight
+from sessionguard.touches import PendingTouches
+
+TRIES = 8
+LONG_IDLE = 3_600_000
+
+
+class Mint(Protocol):
+    """Makes an id for a conversation, other than the one it replaces."""
+
+    def __call__(self, session_key: str, replacing: str | None) -> str: ...
+
+
+class SessionResolver:
+    """Turns requests into resolutions. `reserve_timeout` is in seconds, `touch_interval` in milliseconds."""
+
+    def __init__(
+        self,
+        attempts: StoreAttempts,
+        touches: PendingTouches,
+        *,
+        reset: ResetPolicy,
+        mint: Mint,
+        clock: Callable[[], int],
+        reserve_timeout: float,
+        touch_interval: int,
+        fail_open: bool = False,
+    ) -> None:
+        self._attempts = attempts
+        self._touches = touches
+        self._reset = reset
+        self._mint = mint
+        self._clock = clock
+        self._timeout = reserve_timeout
+        self._touch_interval = touch_interval
+        self._fail_open = fail_open
+        self._flights: SingleFlight[Reservation] = SingleFlight()
+
+    async def resolve(self, request: ResolutionRequest) -> Resolution:
+        """Return the one session of this conversation; raises a Refusal when there is no certain answer."""
+        if request.explicit_session_id is not None:
+            return Resolution(request.session_key or None, request.explicit_session_id, Origin.EXPLICIT)
+        resolve = self._resolve_internal if request.internal else self._resolve_visible
+        try:
+            return await resolve(request, time.monotonic() + self._timeout)
+        except StoreUnavailable:
+            if not self._fail_open:
+                raise
+            return Resolution(request.session_key, _private_id(), Origin.DEGRADED)
+
+    async def rebind(self, session_key: str, row_key: str) -> Resolution:
+        """Give the conversation a new session, whatever it holds now; there is never a moment without one."""
+        deadline = time.monotonic() + self._timeout
+        record = await self._attempts.get(row_key, deadline)
+        for _ in range(TRIES):
+            candidate = self._mint(session_key, record.session_id if record else None)
+            reservation = await self._attempts.reserve(row_key, candidate, record, deadline)
+            record = reservation.record
+            if reservation.created:
+                return _resolution(session_key, record, Origin.NEW)
+        raise _contended()
+
+    async def _resolve_internal(self, request: ResolutionRequest, deadline: float) -> Resolution:
+        record = await self._attempts.get(request.row_key, deadline)
+        if record is not None and await self._is_fresh(request, record, deadline):
+            return _resolution(request.session_key, record, Origin.EXISTING)
+        return Resolution(request.session_key, _private_id(), Origin.EPHEMERAL)
+
+    async def _resolve_visible(self, request: ResolutionRequest, deadline: float) -> Resolution:
+        for _ in range(TRIES):
+            record = await self._attempts.get(request.row_key, deadline)
+            if record is not None and await self._is_fresh(request, record, deadline):
+                await self._keep_alive(request, record)
+                return _resolution(request.session_key, record, Origin.EXISTING)
+            resolution = await self._join(request, record, deadline)
+            if resolution is not None:
+                return resolution
+        raise _contended()
+
+    async def _join(
+        self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float
+    ) -> Resolution | None:
+        """Share the reservation that is under way, or start it; None means that the row must be looked at again."""
+        flight, leads = self._flights.board(
+            request.row_key, lambda flight: self._reserve(flight, request, observed, deadline)
+        )
+        late = flight.sealed
+        await asyncio.wait({flight.task}, timeout=max(0.0, deadline - time.monotonic()))
+        if not flight.task.done():
+            raise StoreUnavailable("The session store did not answer in time; try again.")
+        if late or (not leads and _must_be_taken_over(flight.task)):
+            return None
+        reservation = flight.task.result()
+        if reservation.created:
+            origin = Origin.NEW if flight.claim() else Origin.JOINED
+        else:
+            origin = Origin.JOINED
+            await self._keep_alive(request, reservation.record)
+        return _resolution(request.session_key, reservation.record, origin)
+
+    async def _reserve(
+        self, flight: Flight[Reservation], request: ResolutionRequest, observed: SessionRecord | None, deadline: float
+    ) -> Reservation:
+        candidate = self._mint(request.session_key, observed.session_id if observed else None)
+        flight.seal()
+        for _ in range(TRIES):
+            reservation = await self._attempts.reserve(request.row_key, candidate, observed, deadline)
+            observed = reservation.record
+            if reservation.created or self._judge(request, observed, reservation.now):
+                return reservation
+        raise _contended()
+
+    async def _is_fresh(self, request: ResolutionRequest, record: SessionRecord, deadline: float) -> bool:
+        """Judge by our own clock, and before calling a row stale, by the store's: hosts disagree about the time."""
+        if self._judge(request, record, self._clock()):
+            return True
+        return self._judge(request, record, await self._attempts.now(deadline))
+
+    def _judge(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
+        if self._reset.never_resets:
+            return True
+        idle = self._touches.idle(request.row_key, record.session_id, self._clock())
+        last_used = record.updated_at if idle is None else max(record.updated_at, now - idle)
+        return self._reset.rule_for(request.session_key).is_fresh(record, last_used, now)
+
+    async def _keep_alive(self, request: ResolutionRequest, record: SessionRecord) -> None:
+        """Note that the session is in use; write it now where waiting could cost the conversation its row."""
+        now = self._clock()
+        unused = now - record.updated_at
+        limit = self._reset.rule_for(request.session_key).idle
+        margin = 0 if limit is None else min(limit // 2, self._touch_interval * 3 // 2)
+        if unused >= LONG_IDLE or (limit is not None and limit - unused <= margin):
+            await self._touches.write(request.row_key, record.session_id, now)
+        else:
+            self._touches.note(request.row_key, record.session_id, now)
+
+
+def _must_be_taken_over(task: asyncio.Task[Reservation]) -> bool:
+    return task.cancelled() or isinstance(task.exception(), StoreUnavailable)
+
+
+def _private_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _resolution(session_key: str, record: SessionRecord, origin: Origin) -> Resolution:
+    return Resolution(session_key, record.session_id, origin, record.session_started_at)
+
+
+def _contended() -> StoreUnavailable:
+    return StoreUnavailable("This conversation is being changed by too many others at once; try again.")

@@ -1,0 +1,58 @@
+"""One piece of work per key at a time, shared by everybody who asks for it meanwhile.
+
+This is economy, not correctness. The work runs in a task of its own, so a caller that is cancelled takes nobody with
+it; it is keyed by event loop, so no future is ever awaited in a loop it does not belong to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Flight(Generic[T]):
+    """Work in the air.
+
+    `seal` says that its effects may have begun: who boards later must check the result before using it. `claim` is
+    true for the first who asks, so that exactly one of those aboard can take what there is only one of.
+    """
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[T]
+        self.sealed = False
+        self._claimed = False
+
+    def seal(self) -> None:
+        self.sealed = True
+
+    def claim(self) -> bool:
+        first, self._claimed = not self._claimed, True
+        return first
+
+
+class SingleFlight(Generic[T]):
+    """The flights in the air; a landed one leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, str], Flight[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def board(self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> tuple[Flight[T], bool]:
+        """Return the flight for `key` in this loop and whether the caller started it, with `work`."""
+        place = (asyncio.get_running_loop(), key)
+        if place in self._flights:
+            return self._flights[place], False
+        flight = self._flights[place] = Flight[T]()
+        flight.task = place[0].create_task(work(flight))
+        flight.task.add_done_callback(lambda task: self._land(place, task))
+        return flight, True
+
+    def _land(self, place: tuple[asyncio.AbstractEventLoop, str], task: asyncio.Task[T]) -> None:
+        del self._flights[place]
+        if not task.cancelled():
+            task.exception()

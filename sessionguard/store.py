@@ -1,0 +1,85 @@
+"""The contract every store keeps. `sessionguard.testing.SessionStoreContract` checks it; subclass that in your tests.
+
+A store maps row keys (text, see `keys.row_key`) to `SessionRecord`s. It may be called from several event loops of one
+process, and from many processes or hosts as far as its `coordination` reaches. Constructing a store does no I/O: it
+opens at the first verb, and again at the first verb after `aclose`.
+
+Every verb raises `StoreUnavailable` when the store gives no answer in time and `CorruptRecord` when a row does not
+decode. A caller may be cancelled at any await; the verb then has either happened or not, never half.
+"""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar, Literal
+
+from sessionguard.records import Reservation, SessionRecord, Touch
+
+Coordination = Literal["process", "host", "cluster"]
+REACH: tuple[Coordination, ...] = ("process", "host", "cluster")
+
+
+def wall_clock() -> int:
+    """Return the time of this host in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class SessionStore(abc.ABC):
+    """Where conversations are kept."""
+
+    coordination: ClassVar[Coordination]
+    """How far the promise of `reserve` holds."""
+
+    @property
+    @abc.abstractmethod
+    def location(self) -> str:
+        """Where the rows are, for people: a path or a URL without its password."""
+
+    def warnings(self) -> Sequence[str]:
+        """What an operator should know about this place; logged once when a guard starts."""
+        return ()
+
+    @abc.abstractmethod
+    async def get(self, key: str) -> SessionRecord | None:
+        """Return the row, None when there is none."""
+
+    @abc.abstractmethod
+    async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
+        """Write a row for `candidate_id` unless the conversation has one; one atomic step.
+
+        It writes when the key is free, or holds `candidate_id` already (a retry: the row is kept as it is), or holds
+        the row the caller saw as stale: the id of `replacing` and an `updated_at` not later than its. Otherwise it
+        writes nothing. Both times of a new row are the store's own clock. Returns the row that stands now, whether
+        its id is `candidate_id`, and that clock.
+        """
+
+    @abc.abstractmethod
+    async def touch(self, updates: Sequence[Touch]) -> None:
+        """Move `updated_at` of each row that still holds the given id to `age` milliseconds ago, never backwards."""
+
+    @abc.abstractmethod
+    async def forget(self, key: str, session_id: str, idle_before: int | None = None) -> bool:
+        """Remove the row if it holds `session_id` and, given `idle_before`, was last used before it (milliseconds).
+
+        Test and removal are one atomic step. Returns whether a row was removed.
+        """
+
+    @abc.abstractmethod
+    def scan(self, prefix: str = "") -> AsyncIterator[tuple[str, SessionRecord]]:
+        """Yield (row key, row) of every key that begins with the literal `prefix`, in key order.
+
+        Rows are fetched page by page; nothing stays open between pages. Rows that change meanwhile may be missed.
+        """
+
+    @abc.abstractmethod
+    async def ping(self) -> int:
+        """Open the store if need be and return its clock.
+
+        Raises ConfigurationError when it can never work as it is set up (a directory that is not ours, say).
+        """
+
+    @abc.abstractmethod
+    async def aclose(self) -> None:
+        """Give back everything the store holds; calling it twice is harmless."""

@@ -1,0 +1,107 @@
+"""Signs of life, gathered in memory and written in batches.
+
+Every real request of an established conversation is noted here at the price of one dictionary entry; once per
+interval what has gathered goes to the store. A crash loses at most that interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+
+from sessionguard.errors import SessionGuardError, StoreUnavailable
+from sessionguard.records import Touch
+
+BATCH = 500
+
+log = logging.getLogger("sessionguard")
+
+
+class PendingTouches:
+    """The touches of one guard that are not in its store yet. `interval` is in milliseconds.
+
+    It belongs to no event loop: whichever loop notes the first touch sets the alarm, and any loop may flush.
+    """
+
+    def __init__(
+        self, touch: Callable[[Sequence[Touch]], Awaitable[None]], interval: int, clock: Callable[[], int]
+    ) -> None:
+        self._touch = touch
+        self._interval = interval
+        self._clock = clock
+        self._pending: dict[str, tuple[str, int]] = {}
+        self._alarm: asyncio.AbstractEventLoop | None = None
+        self._saved_at_exit = False
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def idle(self, key: str, session_id: str, now: int) -> int | None:
+        """Return for how many milliseconds the session has not been used, None if nothing is pending for it."""
+        noted_id, seen = self._pending.get(key, ("", 0))
+        return max(0, now - seen) if noted_id == session_id else None
+
+    def note(self, key: str, session_id: str, now: int) -> None:
+        """Remember that `session_id` was used `now`; it is written within one interval."""
+        self._pending[key] = (session_id, now)
+        if self._alarm is None or self._alarm.is_closed():
+            self._set_alarm()
+
+    async def write(self, key: str, session_id: str, now: int) -> None:
+        """Write one touch before going on; if the store does not take it now, it waits with the others."""
+        self.note(key, session_id, now)
+        try:
+            await self._touch([Touch(key, session_id, 0)])
+        except StoreUnavailable as error:
+            log.warning("a sign of life was not written and is kept for the next attempt: %s", error)
+        else:
+            self._settle([(key, (session_id, now))])
+
+    async def flush(self) -> None:
+        """Write everything that has gathered; what the store does not take stays for the next time."""
+        gathered = list(self._pending.items())
+        for start in range(0, len(gathered), BATCH):
+            batch = gathered[start : start + BATCH]
+            now = self._clock()
+            await self._touch([Touch(key, id_, max(0, now - seen)) for key, (id_, seen) in batch])
+            self._settle(batch)
+
+    def _settle(self, written: Sequence[tuple[str, tuple[str, int]]]) -> None:
+        for key, noted in written:
+            if self._pending.get(key) == noted:
+                self._pending.pop(key, None)
+
+    def _set_alarm(self) -> None:
+        if not self._saved_at_exit:
+            atexit.register(_flush_at_exit, weakref.ref(self))
+            self._saved_at_exit = True
+        self._alarm = asyncio.get_running_loop()
+        self._alarm.call_later(self._interval / 1000, self._ring)
+
+    def _ring(self) -> None:
+        task = asyncio.ensure_future(self._flush_on_alarm())
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)
+
+    async def _flush_on_alarm(self) -> None:
+        self._alarm = None
+        await _flush_and_report(self)
+        if self._pending and self._alarm is None:
+            self._set_alarm()
+
+
+async def _flush_and_report(touches: PendingTouches) -> None:
+    try:
+        await touches.flush()
+    except SessionGuardError as error:
+        log.warning("signs of life were not written and are kept for the next attempt: %s", error)
+
+
+def _flush_at_exit(reference: weakref.ref[PendingTouches]) -> None:
+    touches = reference()
+    if touches is not None and len(touches):
+        asyncio.run(_flush_and_report(touches))
