@@ -29,7 +29,7 @@ _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 
 def single_callable(app: Callable[..., Any]) -> ASGIApp:
     """Return `app` as an ASGI 3 application; ASGI 2 applications are adapted."""
-    return cast(ASGIApp, guarantee_single_callable(app))  # type: ignore[no-untyped-call]
+    return cast("ASGIApp", guarantee_single_callable(app))  # type: ignore[no-untyped-call]
 
 
 def header_values(scope: Scope, name: bytes) -> Iterator[bytes]:

@@ -72,7 +72,7 @@ class AgentMismatch(Refusal):
 
 
 class SessionKeyRequired(Refusal):
-    """This path answers only requests that name a conversation."""
+    """The path answers only requests that name a conversation."""
 
     status = 400
     code = "session_key_required"

@@ -11,15 +11,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sessionguard.durations import milliseconds
 from sessionguard.errors import ConfigurationError
 from sessionguard.records import SessionRecord
 
 KINDS = ("thread", "group", "direct")
 GRAMMAR = "none, daily@4, idle=60m, daily@4,idle=60m, or with overrides idle=60m;group:idle=2h;thread:none"
 
-UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DAILY = re.compile(r"daily@(\d{1,2})")
-_IDLE = re.compile(r"idle=(\d+)([smhd])")
+_IDLE = re.compile(r"idle=(\d+[smhd])")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -34,7 +34,7 @@ class ResetRule:
         if self.daily_at is not None and not 0 <= self.daily_at <= 23:
             raise ConfigurationError(f"reset: daily@{self.daily_at} is not an hour; use 0 to 23")
         if self.idle is not None and self.idle <= 0:
-            raise ConfigurationError("reset: an idle limit must be longer than nothing, for example idle=60m")
+            raise ConfigurationError(f"reset: an idle limit of {self.idle} ms is not longer than nothing; use idle=60m")
 
     def is_fresh(self, record: SessionRecord, last_used: int, now: int) -> bool:
         if self.daily_at is not None and record.session_started_at < _most_recent(self.daily_at, now):
@@ -65,7 +65,7 @@ class ResetPolicy:
             elif not colon or not _NAME.fullmatch(name) or name in overrides:
                 raise _unreadable(text)
             else:
-                overrides[name] = _parse_rule(rule, text)
+                overrides[name] = _parse_rule(rule.strip(), text)
         return cls(default, overrides)
 
     @property
@@ -86,7 +86,7 @@ class ResetPolicy:
 
 
 def _most_recent(hour: int, now: int) -> int:
-    local = datetime.datetime.fromtimestamp(now / 1000)
+    local = datetime.datetime.fromtimestamp(now / 1000)  # noqa: DTZ006 - the rule is about local time
     boundary = local.replace(hour=hour, minute=0, second=0, microsecond=0, fold=0)
     if boundary > local:
         boundary -= datetime.timedelta(days=1)
@@ -114,7 +114,7 @@ def _parse_rule(text: str, whole: str) -> ResetRule:
         if (daily := _DAILY.fullmatch(word.strip())) and daily_at is None:
             daily_at = int(daily[1])
         elif (limit := _IDLE.fullmatch(word.strip())) and idle is None:
-            idle = int(limit[1]) * UNITS[limit[2]]
+            idle = milliseconds(limit[1])
         else:
             raise _unreadable(whole)
     return ResetRule(daily_at, idle)

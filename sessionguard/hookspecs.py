@@ -15,7 +15,7 @@ exception, or an answer of the wrong type, is a 500 `policy_failed` that names t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pluggy
 
@@ -39,7 +39,7 @@ class HookImplementation(NamedTuple):
     call: Callable[..., Any]
 
 
-class SessionGuardHooks:
+class SessionGuardHooks(Protocol):
     """The hooks in the order in which a guard calls them."""
 
     @hookspec
@@ -48,7 +48,6 @@ class SessionGuardHooks:
 
         :returns: names (`SESSIONGUARD_...`) and a line about each. A name nobody declares is a start-up error.
         """
-        raise NotImplementedError
 
     @hookspec
     def sessionguard_register_stores(self) -> Mapping[str, Callable[[str, GuardSettings], SessionStore]]:
@@ -57,15 +56,16 @@ class SessionGuardHooks:
         :returns: schemes and factories; a factory is called with the URL and the settings, does no I/O, and raises
             `ConfigurationError` for a URL it cannot use. A scheme offered twice is a start-up error.
         """
-        raise NotImplementedError
 
     @hookspec
     def sessionguard_wrap_app(self, app: ASGIApp, settings: GuardSettings, store: SessionStore) -> ASGIApp:
         """Put middleware between the guard and the application. Called once, when the guard is built.
 
+        :param app: what stands behind the guard so far.
+        :param settings: the effective settings of this guard.
+        :param store: the store of this guard, not opened yet.
         :returns: an ASGI 3 application; each plugin wraps what the previous one returned.
         """
-        raise NotImplementedError
 
     @hookspec(firstresult=True)
     def sessionguard_session_key(self, scope: Scope) -> tuple[str, str | None] | None:
@@ -75,34 +75,33 @@ class SessionGuardHooks:
         :returns: (raw key, raw agent id or None), None to leave the question to others. The first answer counts and
             goes through the rules of `sessionguard.keys`.
         """
-        raise NotImplementedError
 
     @hookspec(firstresult=True)
     def sessionguard_principal(self, scope: Scope) -> str | None:
         """Say who is asking. Called for requests with a key; same key, two principals: two conversations.
 
-        :returns: a stable text for the caller. Once any plugin implements this hook, a request with a key and no
-            principal (None or empty from all) is refused with 403.
+        :param scope: the scope as the server made it; do not change it.
+        :returns: a stable text for the caller, None to leave the question to others. The first answer counts. Once any
+            plugin implements this hook, a request with a key and no principal (None or empty) is refused with 403.
         """
-        raise NotImplementedError
 
     @hookspec(firstresult=True)
     def sessionguard_explicit_session_id(self, scope: Scope, session_key: str | None) -> str | None:
         """Dictate the session id. Called after the principal; the store is then neither read nor written.
 
+        :param scope: the scope as the server made it; do not change it.
         :param session_key: the canonical key, None when the request has none.
         :returns: a session id (1 to 256 visible ASCII characters), None for no opinion. The first answer counts.
         """
-        raise NotImplementedError
 
     @hookspec
     def sessionguard_suppress_visible_effects(self, scope: Scope, session_key: str | None) -> bool | None:
         """Say whether this request is an internal handoff. Called after the explicit id, key or no key.
 
+        :param scope: the scope as the server made it; do not change it.
         :param session_key: the canonical key, None when the request has none.
         :returns: True from any plugin makes the request internal: it reads the conversation's row and never writes.
         """
-        raise NotImplementedError
 
     @hookspec(firstresult=True)
     def sessionguard_new_session_id(self, session_key: str) -> str | None:
@@ -111,24 +110,28 @@ class SessionGuardHooks:
         :param session_key: the canonical key.
         :returns: an id nobody has had; returning the id that is being replaced is an error. None: a random UUID.
         """
-        raise NotImplementedError
 
     @hookspec
     def sessionguard_session_resolved(self, scope: Scope, resolution: Resolution) -> None:
-        """Watch resolutions. Called before the application runs; an exception is logged and changes nothing."""
-        raise NotImplementedError
+        """Watch resolutions. Called before the application runs; an exception is logged and changes nothing.
+
+        :param scope: the scope as the server made it; do not change it.
+        :param resolution: what the application is about to see.
+        """
 
     @hookspec
     def sessionguard_request_refused(self, scope: Scope, error: Refusal) -> None:
-        """Watch refusals. Called before the answer is sent; an exception is logged and changes nothing."""
-        raise NotImplementedError
+        """Watch refusals. Called before the answer is sent; an exception is logged and changes nothing.
+
+        :param scope: the scope as the server made it; do not change it.
+        :param error: the answer; its message never holds the raw key.
+        """
 
     @hookspec
     def sessionguard_store_called(self, verb: str, outcome: str, seconds: float) -> None:
         """Watch the store. Called after every call that reached it; an exception is logged and changes nothing.
 
         :param verb: `get`, `reserve`, `touch`, ...
-        :param outcome: `ok`, `timeout`, or the code of the refusal, such as `session_store_unavailable`.
+        :param outcome: `ok`, `cancelled`, or the code of the refusal, such as `session_store_unavailable`.
         :param seconds: how long the call took.
         """
-        raise NotImplementedError

@@ -17,7 +17,7 @@ from sessionguard.errors import AgentMismatch, InvalidAgentId, InvalidSessionKey
 RESERVED = frozenset({"subagent", "cron", "acp", "harness", "hook", "internal-session-effects"})
 UNSCOPED = frozenset({"global", "unknown"})
 
-_AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII | re.IGNORECASE)
 _VISIBLE = re.compile(r"[!-+\--~]+")
 _OPAQUE = re.compile(
     r"(?:^|(?<=:))(?:signal:group:(?P<signal>[^:]+)|matrix:(?:channel|group):(?P<matrix>.+))", re.IGNORECASE
@@ -54,10 +54,10 @@ def canonical(raw: str, agent: str | None = None, *, default_agent: str = "main"
 
 def agent_id(text: str) -> str:
     """Return the agent id in lower case; raises InvalidAgentId when it does not follow the grammar."""
-    folded = text.strip(" \t").lower()
-    if not _AGENT.fullmatch(folded):
+    stripped = text.strip(" \t")
+    if not _AGENT.fullmatch(stripped):
         raise InvalidAgentId("The agent id must be 1 to 64 of a-z, 0-9, '_' and '-', and begin with a letter or digit.")
-    return folded
+    return stripped.lower()
 
 
 def row_key(namespace: str, principal: str | None, session_key: str, secret: str | None = None) -> str:
@@ -68,7 +68,7 @@ def row_key(namespace: str, principal: str | None, session_key: str, secret: str
     """
     plain = f"{_quoted(principal or '')}/{session_key}"
     if secret is not None:
-        plain = "#" + hmac.new(secret.encode(), plain.encode(), hashlib.sha256).hexdigest()
+        plain = "#" + hmac.new(secret.encode("utf-8", "surrogatepass"), plain.encode(), hashlib.sha256).hexdigest()
     return f"{_quoted(namespace)}/{plain}"
 
 
@@ -108,7 +108,7 @@ def _checked(text: str, max_length: int) -> str:
 
 def _split_scoped(text: str) -> tuple[str, str]:
     parts = text.split(":", 2)
-    if len(parts) < 3 or not _AGENT.fullmatch(parts[1].lower()):
+    if len(parts) < 3 or not _AGENT.fullmatch(parts[1]):
         raise InvalidSessionKey("A session key that begins with 'agent:' must read agent:<agent>:<key>.")
     return parts[2], parts[1].lower()
 

@@ -18,7 +18,7 @@ class OpenClawKeys:
     """Looks for the key in `header`, then in each of `aliases`; the first header with a value counts."""
 
     def __init__(self, header: str, aliases: Sequence[str] = ()) -> None:
-        self._key_names = tuple(name.encode("ascii") for name in (header, *aliases))
+        self._key_names = tuple(name.lower().encode("ascii") for name in (header, *aliases))
         self._agent_names = tuple(name.encode("ascii") for name in AGENT_HEADERS)
 
     @hookimpl(trylast=True)

@@ -10,8 +10,8 @@ import difflib
 import importlib.metadata
 import inspect
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import pluggy
 
@@ -30,11 +30,13 @@ _HOOK_NAMES = tuple(name for name in vars(SessionGuardHooks) if name.startswith(
 class PluginRegistry:
     """The plugins of one guard. Raises ConfigurationError that names the plugin and the cure."""
 
-    def __init__(self, objects: Sequence[object], disabled: Collection[str]) -> None:
+    def __init__(self, objects: Sequence[object], disabled: Sequence[str]) -> None:
+        # Plugins declare variables, so these two settings are needed, and checked, before the others can be read.
+        GuardSettings(plugins=objects, disabled_plugins=disabled)
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(SessionGuardHooks)
         self._disabled = frozenset(disabled)
-        installed = {entry.name: entry for entry in importlib.metadata.entry_points(group=PROJECT)}
+        installed = _installed()
         self._check_disabled([*BUILTIN_NAMES, *installed])
         self._add(STORES, BuiltinStores())
         explicit = {_class_of(plugin) for plugin in objects}
@@ -54,7 +56,8 @@ class PluginRegistry:
 
     def declared_variables(self) -> Mapping[str, str]:
         """Return the environment variables that plugins own, with a line about each."""
-        return _merged(self._compiled("sessionguard_settings"), "variable")
+        merged = _merged(self._compiled("sessionguard_settings"), "variable")
+        return {name: line for name, (_, line) in merged.items()}
 
     def store(self, settings: GuardSettings) -> SessionStore:
         """Return the store object, or make the one the URL asks for; nothing is opened."""
@@ -67,12 +70,8 @@ class PluginRegistry:
                 f"store: no plugin offers {scheme}: URLs; known are {', '.join(sorted(factories))}."
                 " Is the plugin that brings it installed?"
             )
-        store = factories[scheme](settings.store, settings)
-        if not isinstance(store, SessionStore):
-            raise ConfigurationError(
-                f"store: the factory for {scheme}: returned {type(store).__name__}, not a SessionStore"
-            )
-        return store
+        plugin, factory = factories[scheme]
+        return cast("SessionStore", asked_at_start(plugin, factory, settings.store, settings, expects=SessionStore))
 
     def _compiled(self, hook: str) -> Sequence[HookImplementation]:
         caller = getattr(self._manager.hook, hook)
@@ -87,18 +86,19 @@ class PluginRegistry:
             return
         if isinstance(plugin, str):
             raise ConfigurationError(f"plugins: {plugin!r} is text; hand over the plugin object itself")
-        plugin = plugin() if isinstance(plugin, type) else plugin
         try:
+            plugin = plugin() if isinstance(plugin, type) else plugin
             self._manager.register(plugin, name)
             self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
+        except Exception as error:
             raise ConfigurationError(f"plugin {name}: {error}{_did_you_mean(str(error))}") from error
         self._check_functions(name, plugin)
 
     def _free_name(self, plugin: object) -> str:
         name = str(getattr(plugin, "__name__", type(plugin).__name__))
         names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-        return next(free for free in names if not self._manager.has_plugin(free))
+        taken = {*BUILTIN_NAMES, *self._disabled}
+        return next(free for free in names if free not in taken and not self._manager.has_plugin(free))
 
     def _check_functions(self, name: str, plugin: object) -> None:
         callers = self._manager.get_hookcallers(plugin) or []
@@ -110,13 +110,9 @@ class PluginRegistry:
                 raise ConfigurationError(
                     f"plugin {name}: {function.__name__} is a wrapper; only plain hooks are called"
                 )
-        implemented = {caller.name for caller in callers}
-        for attribute in dir(plugin):
-            if (
-                attribute.startswith(f"{PROJECT}_")
-                and callable(getattr(plugin, attribute))
-                and attribute not in implemented
-            ):
+        for attribute in (each for each in dir(plugin) if each.startswith(f"{PROJECT}_")):
+            marked = self._manager.parse_hookimpl_opts(plugin, attribute) is not None
+            if callable(getattr(plugin, attribute)) and not marked:
                 raise ConfigurationError(
                     f"plugin {name}: {attribute} is not marked; put @hookimpl above it{_did_you_mean(attribute)}"
                 )
@@ -129,14 +125,31 @@ class PluginRegistry:
                 )
 
 
-def asked_at_start(plugin: str, call: Callable[..., Any], *arguments: object) -> Any:
-    """Call a start-up hook; whatever it raises becomes a ConfigurationError that names the plugin."""
+def asked_at_start(plugin: str, call: Callable[..., Any], *arguments: object, expects: Any = Callable) -> Any:
+    """Call a start-up hook; a failure, or an answer that is no `expects`, is a ConfigurationError naming the plugin."""
     try:
-        return call(*arguments)
+        answer = call(*arguments)
     except ConfigurationError:
         raise
     except Exception as error:
         raise ConfigurationError(f"plugin {plugin} failed while the guard was built: {error!r}") from error
+    if inspect.iscoroutine(answer):
+        answer.close()
+    if not isinstance(answer, expects):
+        raise ConfigurationError(
+            f"plugin {plugin} answered {type(answer).__name__} while the guard was built, where it must return"
+            f" a {expects.__name__}; hooks are plain functions, so look for a missing return or an async def"
+        )
+    return answer
+
+
+def _installed() -> Mapping[str, importlib.metadata.EntryPoint]:
+    found: dict[str, importlib.metadata.EntryPoint] = {}
+    for entry in importlib.metadata.entry_points(group=PROJECT):
+        first = found.setdefault(entry.name, entry)
+        if first.value != entry.value:
+            raise ConfigurationError(f"plugin {entry.name} is both {first.value} and {entry.value}; uninstall one")
+    return found
 
 
 def _load(entry: importlib.metadata.EntryPoint) -> Any:
@@ -160,20 +173,21 @@ def _positional(function: Callable[..., Any], offered: Sequence[str], wanted: Se
     return lambda *arguments: function(*(arguments[place] for place in places))
 
 
-def _merged(implementations: Sequence[HookImplementation], what: str) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    owners: dict[str, str] = {}
+def _merged(implementations: Sequence[HookImplementation], what: str) -> dict[str, tuple[str, Any]]:
+    """Return what the plugins offer by name, each beside the plugin that offers it."""
+    merged: dict[str, tuple[str, Any]] = {}
     for plugin, call in reversed(implementations):
-        for name, value in asked_at_start(plugin, call).items():
-            if name in owners:
+        for name, value in asked_at_start(plugin, call, expects=Mapping).items():
+            if name in merged:
                 raise ConfigurationError(
-                    f"{what} {name} is claimed by the plugins {owners[name]} and {plugin}; disable one"
+                    f"{what} {name} is claimed by the plugins {merged[name][0]} and {plugin}; disable one"
                 )
-            merged[name], owners[name] = value, plugin
+            merged[name] = plugin, value
     return merged
 
 
 def _did_you_mean(text: str) -> str:
     words = [word for word in text.replace("'", " ").split() if word.startswith(f"{PROJECT}_")]
-    near = difflib.get_close_matches(words[0], _HOOK_NAMES, n=1) if words else []
-    return f" (did you mean {near[0]}?)" if near and near[0] not in words else ""
+    if not words or not {*words}.isdisjoint(_HOOK_NAMES):
+        return ""
+    return "".join(f" (did you mean {near}?)" for near in difflib.get_close_matches(words[0], _HOOK_NAMES, n=1))

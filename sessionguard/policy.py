@@ -73,7 +73,7 @@ class RequestPolicy:
             raise _nonsense(plugin, "sessionguard_new_session_id", "1 to 256 visible ASCII characters")
         if minted == replacing:
             raise PolicyFailed(
-                f"The plugin {plugin} minted the session id that is being replaced; it must return a new one each time.",
+                f"The plugin {plugin} minted the session id that is being replaced; it must mint a new one each time.",
                 plugin,
             )
         return str(minted)
@@ -91,10 +91,10 @@ class RequestPolicy:
         if not self._principal:
             return None
         plugin, answer = _first_answer(self._principal, scope)
+        if answer is not None and not isinstance(answer, str):
+            raise _nonsense(plugin, "sessionguard_principal", "text or None")
         if not answer:
             raise SessionForbidden("This request names a conversation, but not who is asking; authenticate first.")
-        if not isinstance(answer, str):
-            raise _nonsense(plugin, "sessionguard_principal", "text or None")
         return answer
 
     def _explicit_id_of(self, scope: Scope, session_key: str | None) -> str | None:

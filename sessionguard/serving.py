@@ -20,16 +20,20 @@ def create_app() -> SessionGuard:
     """
     target = os.environ.get(APP_VARIABLE, "")
     module_name, colon, attribute = target.partition(":")
-    if not (module_name and colon and attribute):
+    if not (module_name and colon and attribute) or module_name.startswith("."):
         raise ConfigurationError(f"{APP_VARIABLE}={target!r} must name the application to guard, as module:attribute")
     try:
-        app = operator.attrgetter(attribute)(importlib.import_module(module_name))
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise ConfigurationError(
             f"{APP_VARIABLE}={target}: there is no module {error.name}; is its directory on PYTHONPATH?"
         ) from error
+    try:
+        app = operator.attrgetter(attribute)(module)
     except AttributeError as error:
         raise ConfigurationError(f"{APP_VARIABLE}={target}: {module_name} has no attribute {attribute}") from error
+    if not callable(app):
+        raise ConfigurationError(f"{APP_VARIABLE}={target}: {attribute} is no application but {type(app).__name__}")
     return SessionGuard(app)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import weakref
 from collections.abc import Awaitable, Callable, Sequence
 
 from sessionguard.errors import SessionGuardError, StoreUnavailable
@@ -34,7 +33,6 @@ class PendingTouches:
         self._clock = clock
         self._pending: dict[str, tuple[str, int]] = {}
         self._alarm: asyncio.AbstractEventLoop | None = None
-        self._saved_at_exit = False
         self._flushes: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -69,6 +67,8 @@ class PendingTouches:
             now = self._clock()
             await self._touch([Touch(key, id_, max(0, now - seen)) for key, (id_, seen) in batch])
             self._settle(batch)
+        if not self._pending:
+            atexit.unregister(self._save)
 
     def _settle(self, written: Sequence[tuple[str, tuple[str, int]]]) -> None:
         for key, noted in written:
@@ -76,11 +76,12 @@ class PendingTouches:
                 self._pending.pop(key, None)
 
     def _set_alarm(self) -> None:
-        if not self._saved_at_exit:
-            atexit.register(_flush_at_exit, weakref.ref(self))
-            self._saved_at_exit = True
         self._alarm = asyncio.get_running_loop()
         self._alarm.call_later(self._interval / 1000, self._ring)
+        # Held by the interpreter only while something is pending: an application that is already gone must be saved,
+        # one that has nothing to save must be free to go.
+        atexit.unregister(self._save)
+        atexit.register(self._save)
 
     def _ring(self) -> None:
         task = asyncio.ensure_future(self._flush_on_alarm())
@@ -89,19 +90,15 @@ class PendingTouches:
 
     async def _flush_on_alarm(self) -> None:
         self._alarm = None
-        await _flush_and_report(self)
+        await self._flush_or_report()
         if self._pending and self._alarm is None:
             self._set_alarm()
 
+    async def _flush_or_report(self) -> None:
+        try:
+            await self.flush()
+        except SessionGuardError as error:
+            log.warning("signs of life were not written and are kept for the next attempt: %s", error)
 
-async def _flush_and_report(touches: PendingTouches) -> None:
-    try:
-        await touches.flush()
-    except SessionGuardError as error:
-        log.warning("signs of life were not written and are kept for the next attempt: %s", error)
-
-
-def _flush_at_exit(reference: weakref.ref[PendingTouches]) -> None:
-    touches = reference()
-    if touches is not None and len(touches):
-        asyncio.run(_flush_and_report(touches))
+    def _save(self) -> None:
+        asyncio.run(self._flush_or_report())

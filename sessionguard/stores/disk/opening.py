@@ -70,18 +70,16 @@ def prepare(directory: Path) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=0o700)
-        _check_private(directory, stat.S_ISDIR, "directory", "700")
+        _check_private(directory, stat.S_ISDIR, "directory", 0o700)
         database = directory / DATABASE
         with contextlib.suppress(FileExistsError):
             os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _check_private(database, stat.S_ISREG, "file", "600")
+        _check_private(database, stat.S_ISREG, "file", 0o600)
     except OSError as error:
         raise ConfigurationError(
             f"store: {directory} cannot be used ({error.strerror}); give SESSIONGUARD_STORE a directory this user can"
             " write, such as disk:///var/lib/myapp/sessions"
         ) from error
-    if not os.access(directory, os.W_OK | os.X_OK) or not os.access(database, os.R_OK | os.W_OK):
-        raise ConfigurationError(f"store: {directory} is not writable; make it writable or set SESSIONGUARD_STORE")
 
 
 def open_cache(directory: Path, synchronous: int) -> Any:
@@ -93,14 +91,14 @@ def open_cache(directory: Path, synchronous: int) -> Any:
     return cache
 
 
-def _check_private(path: Path, is_kind: Any, kind: str, mode: str) -> None:
+def _check_private(path: Path, is_kind: Any, kind: str, mode: int) -> None:
     status = path.lstat()
     if not is_kind(status.st_mode):
         raise ConfigurationError(f"store: {path} is not a {kind} (a symbolic link counts as none); name the real one")
     if status.st_uid != os.geteuid():
         raise ConfigurationError(f"store: {path} belongs to another user; set SESSIONGUARD_STORE to a {kind} of ours")
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise ConfigurationError(f"store: {path} is open to other users; run: chmod {mode} {path}")
+    if status.st_mode & 0o777 != mode:
+        raise ConfigurationError(f"store: {path} must be readable and writable by us alone; run: chmod {mode:o} {path}")
 
 
 def _check_database(database: Path, synchronous: int) -> None:

@@ -6,6 +6,7 @@ A function that writes runs inside a transaction that the thread has begun; it r
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import tempfile
 import threading
@@ -44,7 +45,7 @@ class DiskStore(SessionStore):
         retention: int | None = None,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
-        self._directory = Path(os.path.abspath(directory))
+        self._directory = Path(directory).absolute()
         self._synchronous = SYNCHRONOUS[synchronous]
         self._retention = retention
         self._clock = clock
@@ -118,7 +119,7 @@ class DiskStore(SessionStore):
 
     async def scan(self, prefix: str = "") -> AsyncIterator[tuple[str, SessionRecord]]:
         after: str | None = None
-        while rows := await self._run(lambda cache: _page(cache, prefix, after), writes=False):
+        while rows := await self._run(functools.partial(_page, prefix=prefix, after=after), writes=False):
             for pair in rows:
                 yield pair
             after = rows[-1][0]

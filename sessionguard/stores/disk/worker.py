@@ -93,7 +93,7 @@ class StoreThread:
         pause = FIRST_PAUSE
         while waiting or not self._stopping:
             if waiting:
-                time.sleep(pause * (0.5 + random.random()))
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 pause = FIRST_PAUSE

@@ -1,0 +1,20 @@
+"""The console script: every command by its name."""
+
+from __future__ import annotations
+
+import typer
+
+from sessionguard.cli.demo import demo
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(demo)
+
+
+@app.callback()
+def sessionguard() -> None:
+    """Same session key, one session id."""
+
+
+def main() -> None:
+    """Run the command the arguments name."""
+    app(prog_name="sessionguard")

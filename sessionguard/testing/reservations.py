@@ -1,0 +1,120 @@
+"""What `get` and `reserve` must do: the truth table of the compare-and-set, and races that all use the same key."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+
+import pytest
+
+from sessionguard.records import Reservation, SessionRecord, Touch
+from sessionguard.store import SessionStore
+from sessionguard.testing.scenario import KEY, earlier, scenario, tick
+
+CONTENDERS = 32
+
+
+class ReservationContract:
+    """A conversation is created once, whoever tries."""
+
+    @scenario
+    async def test_an_absent_key_has_no_row(self, store: SessionStore) -> None:
+        assert await store.get(KEY) is None
+
+    @scenario
+    async def test_a_reserved_row_is_read_back_as_it_was_returned(self, store: SessionStore) -> None:
+        reservation = await store.reserve(KEY, "first", None)
+
+        assert await store.get(KEY) == reservation.record
+
+    @scenario
+    async def test_the_store_stamps_both_times_of_a_new_row(self, store: SessionStore) -> None:
+        before = await store.ping()
+        record, now = (reservation := await store.reserve(KEY, "first", None)).record, reservation.now
+
+        assert before <= record.session_started_at == record.updated_at <= now <= await store.ping()
+
+    @pytest.mark.parametrize("times", [1, 2], ids=["first", "repeated"])
+    @pytest.mark.parametrize("observed", ["nothing", "the standing row", "the row before a touch", "another row"])
+    @pytest.mark.parametrize("standing", ["absent", "ours", "theirs"])
+    @scenario
+    async def test_reserve_follows_its_truth_table(
+        self, store: SessionStore, standing: str, observed: str, times: int
+    ) -> None:
+        if standing != "absent":
+            await store.reserve(KEY, standing, None)
+        row = await store.get(KEY)
+        base = row or SessionRecord("theirs", 1, 1)
+        replacing = {
+            "nothing": None,
+            "the standing row": base,
+            "the row before a touch": earlier(base),
+            "another row": dataclasses.replace(base, session_id="another"),
+        }[observed]
+        wins = standing in ("absent", "ours") or observed == "the standing row"
+
+        for _ in range(times):
+            reservation = await store.reserve(KEY, "ours", replacing)
+
+        assert reservation.created is wins
+        assert reservation.record.session_id == ("ours" if wins else "theirs")
+        assert await store.get(KEY) == reservation.record
+
+    @scenario
+    async def test_a_repeated_reservation_keeps_the_row_as_it_is(self, store: SessionStore) -> None:
+        first = await store.reserve(KEY, "ours", None)
+        await tick(store, first.record)
+
+        assert (await store.reserve(KEY, "ours", None)).record == first.record
+
+    @scenario
+    async def test_a_reset_wins_over_a_reservation_that_started_before_it(self, store: SessionStore) -> None:
+        stale = (await store.reserve(KEY, "stale", None)).record
+        await store.reserve(KEY, "reset", stale)
+
+        late = await store.reserve(KEY, "late", stale)
+
+        assert (late.created, late.record.session_id) == (False, "reset")
+
+    @scenario
+    async def test_a_touch_wins_over_a_reservation_that_started_before_it(self, store: SessionStore) -> None:
+        stale = (await store.reserve(KEY, "stale", None)).record
+        await tick(store, stale)
+        await store.touch([Touch(KEY, "stale", 0)])
+
+        late = await store.reserve(KEY, "late", stale)
+
+        assert (late.created, late.record.session_id) == (False, "stale")
+
+    @pytest.mark.parametrize("state", ["new", "stale"])
+    @scenario
+    async def test_one_of_many_tasks_creates(self, store: SessionStore, state: str) -> None:
+        stale = (await store.reserve(KEY, "stale", None)).record if state == "stale" else None
+
+        reservations = await asyncio.gather(
+            *(store.reserve(KEY, f"candidate-{number}", stale) for number in range(CONTENDERS))
+        )
+
+        assert sum(reservation.created for reservation in reservations) == 1
+        assert len({reservation.record.session_id for reservation in reservations}) == 1
+
+    @pytest.mark.parametrize("state", ["new", "stale"])
+    def test_one_of_many_threads_creates(self, store: SessionStore, state: str) -> None:
+        stale = asyncio.run(store.reserve(KEY, "stale", None)).record if state == "stale" else None
+        barrier = threading.Barrier(8)
+        reservations: list[Reservation] = []
+
+        def contend(number: int) -> None:
+            barrier.wait()
+            reservations.append(asyncio.run(store.reserve(KEY, f"candidate-{number}", stale)))
+
+        threads = [threading.Thread(target=contend, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        asyncio.run(store.aclose())
+
+        assert sum(reservation.created for reservation in reservations) == 1
+        assert len({reservation.record.session_id for reservation in reservations}) == 1

@@ -1,0 +1,43 @@
+"""Asynchronous tests that need no plugin: every one brings its own event loop and closes its store."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sessionguard.records import SessionRecord
+from sessionguard.store import SessionStore
+
+KEY = "contract//agent:main:key"
+
+Scenario = Callable[..., Coroutine[Any, Any, None]]
+
+
+def scenario(test: Scenario) -> Callable[..., None]:
+    """Run an asynchronous test in a loop of its own and close its store behind it."""
+
+    @functools.wraps(test)
+    def run(self: object, store: SessionStore, **parameters: Any) -> None:
+        async def play() -> None:
+            try:
+                await test(self, store, **parameters)
+            finally:
+                await store.aclose()
+
+        asyncio.run(play())
+
+    return run
+
+
+def earlier(record: SessionRecord) -> SessionRecord:
+    """Return the row as somebody saw it before it was last used."""
+    return dataclasses.replace(record, updated_at=record.updated_at - 1)
+
+
+async def tick(store: SessionStore, record: SessionRecord) -> None:
+    """Wait until the store's clock has moved past the row."""
+    while await store.ping() <= record.updated_at:  # noqa: ASYNC110 - a clock sets no events
+        await asyncio.sleep(0.001)

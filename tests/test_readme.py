@@ -1,0 +1,139 @@
+"""The documentation is true: every block runs, every hook and setting is named, the two commands are those of CI."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from live import LiveServer, free_port, running
+
+from sessionguard.hookspecs import SessionGuardHooks
+from sessionguard.settings import GuardSettings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in BLOCK.findall(page.read_text()) if found == language]
+
+
+def named(pages: list[Path], language: str) -> list[pytest.param]:  # type: ignore[valid-type]
+    return [
+        pytest.param(text, id=f"{page.name}-{number}")
+        for page in pages
+        for number, text in enumerate(blocks(page, language))
+    ]
+
+
+@pytest.mark.parametrize("code", named(PAGES, "python"))
+def test_every_python_block_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "a block of the documentation", "exec"), {"__name__": "documentation"})
+
+
+def test_no_block_is_in_a_language_nobody_runs() -> None:
+    """A block that no test can run would rot."""
+    assert {language for page in PAGES for language, _ in BLOCK.findall(page.read_text())} <= {"python", "bash", "toml"}
+
+
+def block_with(word: str) -> str:
+    (found,) = [text for text in blocks(ROOT / "README.md", "bash") if word in text]
+    return found
+
+
+def test_the_two_commands_are_what_ci_runs() -> None:
+    """`.ci/run` reads them out of the README; nothing else installs or tests."""
+    script = (ROOT / ".ci" / "run").read_text()
+    patterns = re.findall(r"grep -m1 '([^']+)' README", script)
+    readme = (ROOT / "README.md").read_text()
+    commands = [re.search(f"{pattern}.*$", readme, re.MULTILINE) for pattern in patterns]
+
+    assert [match and match[0] + "\n" for match in commands] == [block_with("demo"), block_with("tox")]
+
+
+def curl(command: str, server: LiveServer) -> httpx.Response:
+    """Send what the curl command line of the README would send."""
+    words = shlex.split(command)
+    headers = dict(words[place + 1].split(": ", 1) for place, word in enumerate(words) if word == "-H")
+    return httpx.get(server.url, headers=headers, timeout=20)
+
+
+def typed(line: str, port: int, tmp_path: Path) -> contextlib.AbstractContextManager[LiveServer]:
+    """Run the line in a shell as somebody types it who has activated the environment; uvicorn reads the port."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return running(["bash", "-c", line.strip()], port, tmp_path, {"PATH": path, "UVICORN_PORT": str(port)})
+
+
+@pytest.mark.parametrize(
+    "find",
+    [lambda: block_with("uvicorn mymodule:app"), lambda: block_with("SESSIONGUARD_APP=")],
+    ids=["guarded application", "application guarded from outside"],
+)
+def test_the_serving_commands_serve_and_curl_asks(find: Callable[[], str], tmp_path: Path) -> None:
+    """The first block saved as mymodule.py, asked twice with the README's own curl line."""
+    (tmp_path / "mymodule.py").write_text(blocks(ROOT / "README.md", "python")[0])
+    port = free_port()
+    with typed(find(), port, tmp_path) as server:
+        answers = [curl(block_with("curl"), server) for _ in range(2)]
+
+    assert answers[0].text == answers[1].text != "none"
+    assert [answer.headers["x-sessionguard-status"] for answer in answers] == ["new", "existing"]
+
+
+def test_the_proxy_command_starts_a_proxy(tmp_path: Path) -> None:
+    """With nothing behind it the answer is 502, from the proxy itself."""
+    port = free_port()
+    text = block_with("standalone_proxy").replace("--port 8080", f"--port {port}").replace("18789", str(free_port()))
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    with typed(text, port, tmp_path) as server:
+        answer = curl(block_with("curl"), server)
+
+    assert answer.status_code == 502
+    assert answer.headers["x-sessionguard-status"] == "new"
+
+
+def test_every_bash_block_is_run_by_a_test() -> None:
+    """A new block needs a test of its own here."""
+    words = ("demo", "tox", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
+    known = {block_with(word) for word in words}
+
+    assert {text for page in PAGES for text in blocks(page, "bash")} == known
+
+
+@pytest.mark.parametrize("name", [name for name in vars(SessionGuardHooks) if name.startswith("sessionguard_")])
+def test_every_hook_is_documented_with_its_arguments(name: str) -> None:
+    """By name and exact argument list."""
+    arguments = list(inspect.signature(getattr(SessionGuardHooks, name)).parameters)[1:]
+
+    assert f"`{name}({', '.join(arguments)})`" in (ROOT / "docs" / "plugins.md").read_text()
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(GuardSettings), ids=lambda field: field.name)
+def test_every_setting_is_documented_with_its_variable_and_default(field: dataclasses.Field[object]) -> None:
+    """The table of docs/settings.md, row by row."""
+    (row,) = re.findall(rf"^\| `{field.name}` \|.*$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+    _, _, variable, default, meaning, _ = (cell.strip() for cell in row.split("|"))
+    value = field.default
+    if isinstance(value, bool):
+        shown = "on" if value else "off"
+    elif isinstance(value, float):
+        shown = f"{value:g}"
+    else:
+        shown = {"reset": "none"}.get(field.name, str(value or ""))
+
+    assert variable == ("" if field.name == "plugins" else f"`SESSIONGUARD_{field.name.upper()}`")
+    assert default.strip("`") == shown
+    assert meaning

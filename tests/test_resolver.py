@@ -1,0 +1,670 @@
+"""The law under races, resets, clocks, lost answers and cancellations, on the real resolver and a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from sessionguard import (
+    CorruptRecord,
+    Origin,
+    PolicyFailed,
+    Reservation,
+    ResetPolicy,
+    Resolution,
+    SessionRecord,
+    StoreUnavailable,
+    Touch,
+)
+from sessionguard.attempts import StoreAttempts
+from sessionguard.records import ResolutionRequest
+from sessionguard.resolver import SessionResolver
+from sessionguard.stores.memory import MemoryStore
+from sessionguard.touches import PendingTouches
+
+ROW = "default//agent:main:key"
+REQUEST = ResolutionRequest("agent:main:key", ROW)
+INTERNAL = dataclasses.replace(REQUEST, internal=True)
+MINUTE = 60_000
+START = 1_700_000_000_000
+
+
+class Clock:
+    """Milliseconds that move when told."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Wire(MemoryStore):
+    """The reference store behind a wire: every verb yields to the loop, and can be held, counted or broken."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        super().__init__(clock=clock)
+        self.calls: Counter[str] = Counter()
+        self.before: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.after: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    async def _pass(self, verb: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        self.calls[verb] += 1
+        await asyncio.sleep(0)
+        if verb in self.before:
+            await self.before[verb]()
+        answer = await work()
+        if verb in self.after:
+            await self.after[verb]()
+        await asyncio.sleep(0)
+        return answer
+
+    async def get(self, key: str) -> SessionRecord | None:
+        row: SessionRecord | None = await self._pass("get", lambda: MemoryStore.get(self, key))
+        return row
+
+    async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
+        reservation: Reservation = await self._pass(
+            "reserve", lambda: MemoryStore.reserve(self, key, candidate_id, replacing)
+        )
+        return reservation
+
+    async def touch(self, updates: Any) -> None:
+        await self._pass("touch", lambda: MemoryStore.touch(self, updates))
+
+
+class World:
+    """One store, one clock, and as many processes as a test wants."""
+
+    def __init__(self, reset: str = "none", touch_interval: int = MINUTE) -> None:
+        self.clock = Clock()
+        self.store = Wire(self.clock)
+        self.reset = ResetPolicy.parse(reset)
+        self.touch_interval = touch_interval
+        self.minted: list[str] = []
+
+    def mint(self, session_key: str, replacing: str | None) -> str:
+        self.minted.append(f"id-{len(self.minted) + 1}")
+        return self.minted[-1]
+
+    def process(self, **options: Any) -> Process:
+        return Process(self, **options)
+
+    async def row(self) -> SessionRecord | None:
+        return await MemoryStore.get(self.store, ROW)
+
+
+class Process:
+    """The resolver of one process, wired as the guard wires it. `skew` is its clock's error in milliseconds."""
+
+    def __init__(self, world: World, *, skew: int = 0, timeout: float = 2.0, fail_open: bool = False) -> None:
+        attempts = StoreAttempts(world.store)
+
+        def clock() -> int:
+            return world.clock.now + skew
+
+        self.touches = PendingTouches(attempts.touch, world.touch_interval, clock)
+        self.resolver = SessionResolver(
+            attempts,
+            self.touches,
+            reset=world.reset,
+            mint=world.mint,
+            clock=clock,
+            reserve_timeout=timeout,
+            touch_interval=world.touch_interval,
+            fail_open=fail_open,
+        )
+
+    async def resolve(self, request: ResolutionRequest = REQUEST) -> Resolution:
+        return await self.resolver.resolve(request)
+
+    async def resolve_many(self, times: int) -> list[Resolution]:
+        return list(await asyncio.gather(*(self.resolve() for _ in range(times))))
+
+
+def origins(resolutions: list[Resolution]) -> Counter[Origin]:
+    return Counter(resolution.origin for resolution in resolutions)
+
+
+def ids(resolutions: list[Resolution]) -> set[str]:
+    return {resolution.session_id for resolution in resolutions}
+
+
+async def test_without_the_reservation_two_resolutions_of_a_new_key_fork() -> None:
+    """The regression this package exists for: look, mint, store, with an await in between."""
+    world = World()
+
+    async def naive() -> str:
+        row = await world.store.get(ROW)
+        return row.session_id if row else world.mint("", None)
+
+    assert len(set(await asyncio.gather(naive(), naive()))) == 2
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_concurrent_requests_for_a_new_key_get_one_id_and_one_is_new(processes: int) -> None:
+    """Exactly one `new`, the row persisted, whatever the number of processes."""
+    world = World()
+    answers = await asyncio.gather(*(world.process().resolve_many(50) for _ in range(processes)))
+    resolutions = [resolution for answer in answers for resolution in answer]
+    row = await world.row()
+
+    assert row is not None
+    assert ids(resolutions) == {row.session_id}
+    assert origins(resolutions) == {Origin.NEW: 1, Origin.JOINED: 50 * processes - 1}
+
+
+async def test_single_flight_makes_one_reservation_of_a_thousand_requests() -> None:
+    """Economy: the store hears once."""
+    world = World()
+    await world.process().resolve_many(1000)
+
+    assert world.store.calls["reserve"] == 1
+
+
+async def test_without_single_flight_the_races_still_have_one_winner() -> None:
+    """Correctness is the store's: a resolver per request shares nothing, and the law holds."""
+    world = World()
+    resolutions = list(await asyncio.gather(*(world.process().resolve() for _ in range(100))))
+
+    assert len(ids(resolutions)) == 1
+    assert origins(resolutions)[Origin.NEW] == 1
+
+
+async def test_a_follow_up_reuses_the_id_and_takes_no_reservation() -> None:
+    """An established conversation is one read."""
+    world = World()
+    process = world.process()
+    first = await process.resolve()
+    world.store.calls.clear()
+    second = await process.resolve()
+
+    assert second == dataclasses.replace(first, origin=Origin.EXISTING)
+    assert world.store.calls == {"get": 1}
+
+
+@pytest.mark.parametrize("request_", [REQUEST, ResolutionRequest("", "")], ids=["with key", "without key"])
+async def test_an_explicit_id_asks_the_store_nothing(request_: ResolutionRequest) -> None:
+    """Neither read nor written."""
+    world = World()
+    resolution = await world.process().resolve(dataclasses.replace(request_, explicit_session_id="chosen"))
+
+    assert resolution == Resolution(request_.session_key or None, "chosen", Origin.EXPLICIT)
+    assert world.store.calls == {}
+
+
+async def test_an_internal_handoff_without_a_row_gets_an_id_nobody_else_will_get() -> None:
+    """One read, no row, and the id is not the mint's."""
+    world = World()
+    process = world.process()
+    resolutions = [await process.resolve(INTERNAL) for _ in range(2)]
+
+    assert origins(resolutions) == {Origin.EPHEMERAL: 2}
+    assert len(ids(resolutions)) == 2
+    assert world.minted == []
+    assert world.store.calls == {"get": 2}
+    assert await world.row() is None
+
+
+async def test_an_internal_handoff_with_a_fresh_row_gets_its_id_and_leaves_no_trace() -> None:
+    """Not even a touch, at once or later."""
+    world = World()
+    process = world.process()
+    row = (await process.resolve()).session_id
+    before = await world.row()
+    world.clock.now += 3 * 3_600_000
+    resolution = await process.resolve(INTERNAL)
+    await process.touches.flush()
+
+    assert (resolution.session_id, resolution.origin) == (row, Origin.EXISTING)
+    assert await world.row() == before
+    assert world.store.calls["touch"] == 0
+
+
+async def test_an_internal_handoff_does_not_use_a_stale_row() -> None:
+    """It gets an ephemeral id, and the row waits for a real request."""
+    world = World("idle=10m")
+    process = world.process()
+    first = await process.resolve()
+    world.clock.now += 11 * MINUTE
+    resolution = await process.resolve(INTERNAL)
+
+    assert resolution.origin is Origin.EPHEMERAL
+    assert resolution.session_id != first.session_id
+    assert (await world.row()) == SessionRecord(first.session_id, START, START)
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_a_stale_row_is_replaced_exactly_once(processes: int) -> None:
+    """Concurrency makes no second generation."""
+    world = World("idle=10m")
+    old = (await world.process().resolve()).session_id
+    world.clock.now += 10 * MINUTE + 1
+    answers = await asyncio.gather(*(world.process().resolve_many(25) for _ in range(processes)))
+    resolutions = [resolution for answer in answers for resolution in answer]
+
+    assert len(ids(resolutions)) == 1
+    assert old not in ids(resolutions)
+    assert origins(resolutions)[Origin.NEW] == 1
+
+
+async def test_a_reset_between_the_read_and_the_write_wins_and_is_adopted() -> None:
+    """The reservation that started earlier takes the id the user has just chosen."""
+    world = World("idle=10m")
+    await world.process().resolve()
+    world.clock.now += 11 * MINUTE
+    stale = await world.row()
+
+    async def reset() -> None:
+        world.store.before.clear()
+        await MemoryStore.reserve(world.store, ROW, "reset", stale)
+
+    world.store.before["reserve"] = reset
+    resolution = await world.process().resolve()
+
+    assert (resolution.session_id, resolution.origin) == ("reset", Origin.JOINED)
+
+
+async def test_a_touch_between_the_read_and_the_write_keeps_the_conversation() -> None:
+    """Somebody's real request has just shown it alive."""
+    world = World("idle=10m")
+    first = await world.process().resolve()
+    world.clock.now += 11 * MINUTE
+
+    async def touch() -> None:
+        world.store.before.clear()
+        await MemoryStore.touch(world.store, [Touch(ROW, first.session_id, 0)])
+
+    world.store.before["reserve"] = touch
+    resolution = await world.process().resolve()
+
+    assert (resolution.session_id, resolution.origin) == (first.session_id, Origin.JOINED)
+
+
+async def test_a_reservation_that_loses_to_a_stale_row_tries_again_with_the_same_candidate() -> None:
+    """The row that beat it is judged like any other."""
+    world = World("daily@4")
+    await world.process().resolve()
+    world.clock.now += 48 * 3_600_000
+    ancient = SessionRecord("ancient", START - 1, START - 1)
+
+    async def swap() -> None:
+        world.store.before.clear()
+        world.store._rows[ROW] = ancient
+
+    world.store.before["reserve"] = swap
+    resolution = await world.process().resolve()
+
+    assert (resolution.session_id, resolution.origin) == ("id-2", Origin.NEW)
+    assert world.store.calls["reserve"] == 3
+
+
+async def test_a_row_that_never_stops_changing_is_unavailable_and_not_forked() -> None:
+    """After a few tries the answer is 503."""
+    world = World("daily@4")
+    await world.process().resolve()
+    world.clock.now += 48 * 3_600_000
+    number = 0
+
+    async def swap() -> None:
+        nonlocal number
+        number += 1
+        world.store._rows[ROW] = SessionRecord(f"ancient-{number}", START, START)
+
+    world.store.before["reserve"] = swap
+    with pytest.raises(StoreUnavailable, match="too many"):
+        await world.process().resolve()
+    with pytest.raises(StoreUnavailable, match="too many"):
+        await world.process().resolver.rebind(REQUEST.session_key, ROW)
+
+
+async def test_reset_always_rebinds_and_never_leaves_a_hole() -> None:
+    """Over a standing row, over none, and over one that changes under its hands."""
+    world = World()
+    process = world.process()
+    created = await process.resolver.rebind(REQUEST.session_key, ROW)
+
+    async def overtake() -> None:
+        world.store.before.clear()
+        row = await world.row()
+        await MemoryStore.reserve(world.store, ROW, "overtaking", row)
+
+    world.store.before["reserve"] = overtake
+    rebound = await process.resolver.rebind(REQUEST.session_key, ROW)
+    row = await world.row()
+
+    assert row is not None
+    assert rebound.session_id == row.session_id
+    assert len({created.session_id, rebound.session_id, "overtaking"}) == 3
+    assert (await process.resolve()).session_id == rebound.session_id
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("period", [MINUTE, MINUTE - 1], ids=["every minute", "a little more often"])
+async def test_a_conversation_in_use_every_minute_never_rotates(processes: int, period: int) -> None:
+    """Twelve simulated hours under the shortest idle limit the settings allow, one process or several in turn."""
+    world = World("idle=2m")
+    workers = [world.process() for _ in range(processes)]
+    resolutions = []
+    next_flush = world.clock.now + MINUTE
+    for number in range(12 * 60):
+        resolutions.append(await workers[number % processes].resolve())
+        world.clock.now += period
+        if world.clock.now >= next_flush:
+            next_flush += MINUTE
+            for worker in workers:
+                await worker.touches.flush()
+
+    assert len(ids(resolutions)) == 1
+    assert world.store.calls["touch"] <= 2 * 12 * 60
+
+
+async def test_a_pending_touch_counts_before_it_is_written() -> None:
+    """The process that has just served the conversation knows better than the stored row."""
+    world = World("idle=10m")
+    process = world.process()
+    first = await process.resolve()
+    world.clock.now += 3 * MINUTE
+    await process.resolve()
+    world.clock.now += 8 * MINUTE
+
+    assert (await process.resolve()).session_id == first.session_id
+    assert world.store.calls["touch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("reset", "idle", "written"),
+    [
+        ("none", 59 * MINUTE, 0),
+        ("none", 60 * MINUTE, 1),
+        ("idle=10m", 8 * MINUTE, 0),
+        ("idle=10m", 9 * MINUTE, 1),
+        ("idle=2m", MINUTE - 1, 0),
+        ("idle=2m", MINUTE, 1),
+    ],
+)
+async def test_a_row_in_danger_is_touched_before_the_application_runs(reset: str, idle: int, written: int) -> None:
+    """Close to expiry, or long idle and so near a clean-up; otherwise the touch waits for its batch."""
+    world = World(reset)
+    process = world.process()
+    await process.resolve()
+    world.clock.now += idle
+    await process.resolve()
+
+    assert world.store.calls["touch"] == written
+    assert len(process.touches) == 1 - written
+
+
+async def test_a_touch_the_store_does_not_take_waits_and_the_request_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """An established conversation survives a store that can only be read."""
+    world = World()
+    process = world.process()
+    first = await process.resolve()
+    world.clock.now += 2 * 3_600_000
+
+    async def refuse() -> None:
+        raise StoreUnavailable("full")
+
+    world.store.before["touch"] = refuse
+    second = await process.resolve()
+
+    assert second.session_id == first.session_id
+    assert len(process.touches) == 1
+    assert "kept for the next attempt" in caplog.text
+
+
+@pytest.mark.parametrize("skew", [-86_400_000, -120_000, 120_000, 86_400_000])
+async def test_a_host_whose_clock_is_wrong_rotates_nothing(skew: int) -> None:
+    """Before a row is called stale the store's own clock is asked; touches are ages, not times."""
+    world = World("idle=2m")
+    right, wrong = world.process(), world.process(skew=skew)
+    resolutions = []
+    for number in range(60):
+        resolutions.append(await (wrong if number % 2 else right).resolve())
+        world.clock.now += MINUTE
+        for process in (right, wrong):
+            await process.touches.flush()
+
+    assert len(ids(resolutions)) == 1
+
+
+@pytest.mark.parametrize("step", [-86_400_000, 86_400_000])
+async def test_a_step_of_the_clock_rotates_a_key_at_most_once(step: int) -> None:
+    """Forward it looks idle, once; backward it looks young."""
+    world = World("idle=10m")
+    process = world.process()
+    resolutions = [await process.resolve()]
+    world.clock.now += step
+    for _ in range(10):
+        resolutions.append(await process.resolve())
+        world.clock.now += MINUTE
+
+    assert len(ids(resolutions)) == (2 if step > 0 else 1)
+
+
+async def test_an_unknown_outcome_is_retried_with_the_same_candidate() -> None:
+    """The write happened, the answer was lost: the id is ours, and nobody mints a second one."""
+    world = World()
+    lost = 2
+
+    async def lose() -> None:
+        nonlocal lost
+        lost -= 1
+        if lost == 0:
+            world.store.after.clear()
+        raise ConnectionResetError
+
+    world.store.after["reserve"] = lose
+    resolution = await world.process().resolve()
+
+    assert (resolution.session_id, resolution.origin) == ("id-1", Origin.NEW)
+    assert world.minted == ["id-1"]
+    assert world.store.calls["reserve"] == 3
+
+
+async def test_an_attempt_without_an_answer_is_given_up_before_the_deadline() -> None:
+    """At most 0.8 s each, so that a lost packet costs a retry and not the request."""
+    world = World()
+
+    async def hang_once() -> None:
+        world.store.before.clear()
+        await asyncio.get_running_loop().create_future()
+
+    world.store.before["reserve"] = hang_once
+    resolution = await world.process().resolve()
+
+    assert resolution.origin is Origin.NEW
+    assert world.store.calls["reserve"] == 2
+
+
+async def test_followers_take_over_when_the_first_callers_reservation_fails() -> None:
+    """His failure is his own."""
+    world = World()
+    failing = world.process(timeout=0.3)
+    healthy = asyncio.Event()
+
+    async def refuse_until_healthy() -> None:
+        if not healthy.is_set():
+            raise StoreUnavailable("down")
+
+    world.store.before["reserve"] = refuse_until_healthy
+    leader = asyncio.ensure_future(failing.resolve())
+    await asyncio.sleep(0.15)
+    followers = [asyncio.ensure_future(failing.resolve()) for _ in range(5)]
+    with pytest.raises(StoreUnavailable):
+        await leader
+    healthy.set()
+    resolutions = await asyncio.gather(*followers)
+
+    assert len(ids(resolutions)) == 1
+    assert origins(resolutions)[Origin.NEW] == 1
+
+
+async def test_a_failure_that_would_repeat_is_everybodys() -> None:
+    """A mint that fails and a corrupt row are told to all who asked."""
+    world = World()
+
+    def mint(session_key: str, replacing: str | None) -> str:
+        raise PolicyFailed("no id today", "minter")
+
+    world.mint = mint  # type: ignore[method-assign]
+    answers = await asyncio.gather(*(asyncio.gather(world.process().resolve_many(3), return_exceptions=True) for _ in "1"))
+
+    async def corrupt() -> None:
+        raise CorruptRecord("broken")
+
+    world.store.before["get"] = corrupt
+    with pytest.raises(CorruptRecord):
+        await world.process().resolve()
+
+    assert isinstance(answers[0][0], PolicyFailed)
+    assert world.store.calls["reserve"] == 0
+
+
+async def test_a_request_that_arrives_after_the_write_was_sent_looks_again() -> None:
+    """Joining late must not undo a reset: the late one reads the row that stands."""
+    world = World()
+    process = world.process()
+    sent, hold = asyncio.Event(), asyncio.Event()
+
+    async def answer_slowly() -> None:
+        sent.set()
+        await hold.wait()
+
+    world.store.after["reserve"] = answer_slowly
+    early = asyncio.ensure_future(process.resolve())
+    await sent.wait()
+    world.store._rows.clear()
+    late = asyncio.ensure_future(process.resolve())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.store.calls["get"] == 2
+    world.store._rows[ROW] = SessionRecord("reset", START, START)
+    hold.set()
+
+    assert (await early).session_id == "id-1"
+    assert (await late).session_id == "reset"
+
+
+async def test_a_caller_who_arrives_late_waits_no_longer_than_his_own_time() -> None:
+    """Each deadline counts from the caller's arrival."""
+    world = World()
+    process = world.process(timeout=0.2)
+    world.store.before["reserve"] = asyncio.get_running_loop().create_future  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailable):
+        await process.resolve()
+
+
+async def test_failing_open_gives_private_ids_and_says_degraded() -> None:
+    """Visible and internal alike."""
+    world = World()
+
+    async def refuse() -> None:
+        raise StoreUnavailable("down")
+
+    world.store.before["get"] = refuse
+    process = world.process(fail_open=True)
+    resolutions = [await process.resolve(), await process.resolve(INTERNAL)]
+
+    assert origins(resolutions) == {Origin.DEGRADED: 2}
+    assert len(ids(resolutions)) == 2
+
+
+async def run_until(task: asyncio.Task[Any], steps: int) -> None:
+    for _ in range(steps):
+        if task.done():
+            return
+        await asyncio.sleep(0)
+
+
+async def steps_of(world: World) -> int:
+    task = asyncio.ensure_future(world.process().resolve())
+    steps = 0
+    while not task.done():
+        steps += 1
+        await asyncio.sleep(0)
+    return steps
+
+
+@pytest.mark.parametrize("state", ["new", "stale", "about to expire"])
+async def test_the_first_caller_may_be_cancelled_at_every_await(state: str) -> None:
+    """The others still converge on the row that stands, and nothing is left in memory."""
+    base = asyncio.all_tasks()
+
+    async def prepared() -> World:
+        world = World("none" if state == "new" else "idle=10m")
+        if state != "new":
+            await world.process().resolve()
+            world.clock.now += 11 * MINUTE if state == "stale" else 10 * MINUTE
+        return world
+
+    for step in range(await steps_of(await prepared()) + 1):
+        world = await prepared()
+        process = world.process()
+        first = asyncio.ensure_future(process.resolve())
+        await asyncio.sleep(0)
+        others = [asyncio.ensure_future(process.resolve()) for _ in range(4)]
+        await run_until(first, step)
+        first.cancel()
+        resolutions = await asyncio.gather(*others)
+        await asyncio.gather(first, return_exceptions=True)
+        row = await world.row()
+        while asyncio.all_tasks() - base:
+            await asyncio.sleep(0)
+
+        assert row is not None
+        assert ids(resolutions) == {row.session_id}
+        assert origins(resolutions)[Origin.NEW] <= 1
+        assert len(process.resolver._flights) == 0
+
+
+async def test_a_first_caller_who_leaves_hands_new_to_the_next() -> None:
+    """Exactly one of those who remain is told that the conversation is new."""
+    world = World()
+    process = world.process()
+    first = asyncio.ensure_future(process.resolve())
+    others = [asyncio.ensure_future(process.resolve()) for _ in range(4)]
+    while not world.store.calls["reserve"]:
+        await asyncio.sleep(0)
+    first.cancel()
+    resolutions = await asyncio.gather(*others)
+
+    assert origins(resolutions) == {Origin.NEW: 1, Origin.JOINED: 3}
+
+
+async def test_a_cancelled_reservation_is_taken_over() -> None:
+    """Even somebody who cancels every task he finds cannot strand those who wait."""
+    world = World()
+    process = world.process()
+    hold = asyncio.Event()
+    world.store.before["reserve"] = hold.wait  # type: ignore[assignment]
+    tasks = [asyncio.ensure_future(process.resolve()) for _ in range(3)]
+    while not world.store.calls["reserve"]:
+        await asyncio.sleep(0)
+    for flight in list(process.resolver._flights._flights.values()):
+        flight.task.cancel()
+    hold.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    resolutions = [answer for answer in answers if isinstance(answer, Resolution)]
+
+    assert len(resolutions) >= 2
+    assert len(ids(resolutions)) == 1
+
+
+async def test_idle_keys_cost_no_memory() -> None:
+    """Flights land, and what is pending is written and forgotten."""
+    world = World()
+    process = world.process()
+    requests = [ResolutionRequest(f"agent:main:{number}", f"row-{number}") for number in range(500)]
+    for _ in range(2):
+        await asyncio.gather(*map(process.resolve, requests))
+    assert len(process.touches) == 500
+    await process.touches.flush()
+
+    assert len(process.touches) == 0
+    assert len(process.resolver._flights) == 0
