@@ -6,7 +6,7 @@ Nothing here changes a scope or a message it was given; every change is made on 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -44,16 +44,15 @@ def with_headers_listed(scope: Scope) -> Scope:
     return {**scope, "headers": list(scope["headers"])}
 
 
-def twins(names: Iterable[str]) -> frozenset[bytes]:
-    """Return header names as bytes, with their spellings in `_`, which some frameworks take for the same name."""
-    encoded = [name.lower().encode("ascii") for name in names]
-    return frozenset(encoded) | {name.replace(b"-", b"_") for name in encoded}
+def one_spelling(name: bytes) -> bytes:
+    """Return a header name in lower case with `-` for `_`, since some frameworks take the two for the same."""
+    return name.lower().replace(b"_", b"-")
 
 
 def without_headers(scope: Scope, names: Collection[bytes]) -> Scope:
-    """Return the scope without these headers; the same object when it has none of them."""
+    """Return the scope without these headers, however they are spelled; the same object when it has none of them."""
     headers = scope["headers"]
-    kept = [pair for pair in headers if pair[0].lower() not in names]
+    kept = [pair for pair in headers if one_spelling(pair[0]) not in names]
     return scope if len(kept) == len(headers) else {**scope, "headers": kept}
 
 

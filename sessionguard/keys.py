@@ -18,6 +18,7 @@ RESERVED = frozenset({"subagent", "cron", "acp", "harness", "hook", "internal-se
 UNSCOPED = frozenset({"global", "unknown"})
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII | re.IGNORECASE)
+_LONGEST_SCOPE = len("agent::") + 64
 _VISIBLE = re.compile(r"[!-+\--~]+")
 _OPAQUE = re.compile(
     r"(?:^|(?<=:))(?:signal:group:(?P<signal>[^:]+)|matrix:(?:channel|group):(?P<matrix>.+))", re.IGNORECASE
@@ -28,8 +29,9 @@ _THREAD = re.compile(r":thread:", re.IGNORECASE)
 def canonical(raw: str, agent: str | None = None, *, default_agent: str = "main", max_length: int = 256) -> str:
     """Return the canonical spelling of `raw`, sent for `agent` (None or empty: the default agent).
 
-    `max_length` is in bytes and counts what was sent. Raises InvalidSessionKey, ReservedSessionKey, InvalidAgentId or
-    AgentMismatch; the messages never repeat the key.
+    `max_length` is in bytes and counts what stands behind `agent:<agent>:`, so that a canonical key can be handed in
+    again. Raises InvalidSessionKey, ReservedSessionKey, InvalidAgentId or AgentMismatch; the messages never repeat the
+    key.
     """
     named_agent = agent_id(agent) if agent and agent.strip(" \t") else None
     text = _checked(raw.strip(" \t"), max_length)
@@ -42,6 +44,8 @@ def canonical(raw: str, agent: str | None = None, *, default_agent: str = "main"
             raise AgentMismatch(
                 "The session key belongs to another agent than the one named beside it; name one agent."
             )
+    if len(rest) > max_length:
+        raise _too_long(max_length)
     segments = rest.lower().split(":")
     if segments[0] in RESERVED and len(segments) > 1:
         raise ReservedSessionKey(
@@ -97,13 +101,17 @@ def _unquoted(text: str) -> str:
 def _checked(text: str, max_length: int) -> str:
     if not text:
         raise InvalidSessionKey("The session key is empty; send a key or leave the header out.")
-    if len(text) > max_length:
-        raise InvalidSessionKey(f"The session key is longer than {max_length} bytes; send a shorter one.")
+    if len(text) > max_length + _LONGEST_SCOPE:
+        raise _too_long(max_length)
     if not _VISIBLE.fullmatch(text):
         raise InvalidSessionKey("The session key may hold only visible ASCII characters other than the comma.")
     if "" in text.split(":"):
         raise InvalidSessionKey("The session key has an empty segment; remove the stray colon.")
     return text
+
+
+def _too_long(max_length: int) -> InvalidSessionKey:
+    return InvalidSessionKey(f"The session key is longer than {max_length} bytes; send a shorter one.")
 
 
 def _split_scoped(text: str) -> tuple[str, str]:

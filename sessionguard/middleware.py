@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCOPE_KEY = "sessionguard"
 STORE_SCOPE_KEY = "sessionguard.store"
 STATUS_HEADER = b"x-sessionguard-status"
-HANDOFF_HEADERS = ("x-openclaw-session-effects", "x-openclaw-handoff-token")
+OUR_HEADERS = frozenset({SESSION_ID_HEADER.encode(), b"x-openclaw-session-effects", b"x-openclaw-handoff-token"})
 
 log = logging.getLogger("sessionguard")
 
@@ -83,8 +83,8 @@ class SessionGuard:
         self._lifespan = StoreLifespan(store, touches.flush)
         self._tell_resolved = observer("sessionguard_session_resolved", hooks["sessionguard_session_resolved"])
         self._tell_refused = observer("sessionguard_request_refused", hooks["sessionguard_request_refused"])
-        self._stripped = asgi.twins({*HANDOFF_HEADERS, SESSION_ID_HEADER, settings.forward_header or SESSION_ID_HEADER})
         self._forward_header = settings.forward_header.encode() if settings.forward_header else None
+        self._stripped = OUR_HEADERS.union(filter(None, [self._forward_header]))
         self._status_headers = {origin: [(STATUS_HEADER, origin.value.encode())] for origin in Origin}
         self._announced = False
         self._app = asgi.single_callable(app)
@@ -111,7 +111,7 @@ class SessionGuard:
         `session_key` and `agent` are read like the headers. Raises a Refusal for a key that is not legal or a store
         that does not answer, and SessionForbidden when conversations belong to principals and none is named.
         """
-        if principal is None and self._policy.knows_principals:
+        if not principal and self._policy.knows_principals:
             raise SessionForbidden("Conversations belong to principals here; say whose conversation to reset.")
         key = self._policy.canonical_key(session_key, agent)
         return await self._resolver.rebind(key, self._policy.row_key(key, principal))
@@ -173,6 +173,6 @@ def _check_reach(store: SessionStore, settings: GuardSettings) -> None:
     needed = settings.coordination
     if needed is not None and REACH.index(store.coordination) < REACH.index(needed):
         raise ConfigurationError(
-            f"store: {store.location} keeps one id per key within one {store.coordination}, but SESSIONGUARD_COORDINATION"
-            f" asks for {needed}; choose a store that reaches that far"
+            f"store: {store.location} keeps one id per key within one {store.coordination}, but"
+            f" SESSIONGUARD_COORDINATION asks for {needed}; choose a store that reaches that far"
         )

@@ -21,11 +21,11 @@ from sessionguard.errors import ConfigurationError, Refusal
 log = logging.getLogger("sessionguard")
 
 _LIMITS = httpx.Limits(keepalive_expiry=2.0)  # uvicorn and Node hang up on idle connections after 5 s: be the first
-_PROXY = ["proxy-authenticate", "proxy-authorization", "proxy-connection"]
-_HOP_BY_HOP = asgi.twins([*_PROXY, "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"])
-_ADDRESSES = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]
+_PROXY = frozenset({b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"})
+_HOP_BY_HOP = _PROXY | {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+_ADDRESSES = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
 # The server in front has already answered `expect`; the others are written anew, whatever the client said.
-_NOT_FORWARDED = _HOP_BY_HOP | asgi.twins([*_ADDRESSES, "expect", "host"])
+_NOT_FORWARDED = _HOP_BY_HOP | {*_ADDRESSES, b"expect", b"host"}
 
 
 class UpstreamUnreachable(Refusal):
@@ -183,14 +183,18 @@ def _end_to_end(headers: asgi.Headers, dropped: frozenset[bytes], kept: bytes | 
     """Return the headers without `dropped` and those `connection` names, unless the value of the latter is `kept`."""
     pairs = [(name.lower(), value) for name, value in headers]
     named = {token.strip() for name, value in pairs if name == b"connection" for token in value.lower().split(b",")}
-    return [(name, value) for name, value in pairs if name not in dropped and (name not in named or value == kept)]
+    return [
+        (name, value)
+        for name, value in pairs
+        if asgi.one_spelling(name) not in dropped and (name not in named or value == kept)
+    ]
 
 
 def _forwarded(scope: asgi.Scope) -> asgi.Headers:
     client = (scope.get("client") or ("",))[0].encode()
     addresses = filter(None, [*asgi.header_values(scope, b"x-forwarded-for"), client])
     values = b", ".join(addresses), b", ".join(asgi.header_values(scope, b"host")), scope.get("scheme", "http").encode()
-    return [(name.encode(), value) for name, value in zip(_ADDRESSES, values, strict=True) if value]
+    return [(name, value) for name, value in zip(_ADDRESSES, values, strict=True) if value]
 
 
 def _target(scope: asgi.Scope) -> bytes:
@@ -217,4 +221,4 @@ def _upstream_url(text: str) -> httpx.URL:
         if legal and len(text.split()) == 1 and not (url.userinfo or url.query or url.fragment):
             return url
     shown = "a URL with a user (hidden)" if "@" in str(text) else repr(text)
-    raise ConfigurationError(f"upstream: {shown} is not legal; expected http(s)://host:port/path, the path if need be")
+    raise ConfigurationError(f"upstream: {shown} is not legal; expected http://host:port or https, and at most a path")

@@ -179,4 +179,5 @@ def _known(names: Collection[str], known: Collection[str], what: str) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-            raise ConfigurationError(f"unknown sessionguard {what} {name}; {hint}")
+            cure = "" if what == "argument" else ". If a plugin reads it, is that plugin installed and not disabled?"
+            raise ConfigurationError(f"unknown sessionguard {what} {name}; {hint}{cure}")

@@ -26,7 +26,7 @@ from sessionguard.cli import server as server_module
 from sessionguard.cli.agent import Agent
 from sessionguard.cli.callers import callers
 from sessionguard.cli.half import Half
-from sessionguard.cli.interruption import exit_when_ended
+from sessionguard.cli.interruption import exit_when_ended, signals_deferred
 from sessionguard.cli.journal import Journal
 from sessionguard.cli.race import Reply, race
 from sessionguard.cli.server import Server, ServerFailed, serving
@@ -199,9 +199,12 @@ def alive(server: Server) -> bool:
     return False
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_will_not_stop_is_killed(tmp_path: Path, fragile: dict[str, str]) -> None:
+@pytest.mark.parametrize("seconds", [0.5, 0], ids=["soon", "at once"])
+def test_a_server_that_will_not_stop_is_killed(
+    seconds: float, tmp_path: Path, fragile: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that ignores the request to end does not outlive its block."""
+    monkeypatch.setattr(server_module, "STOP_SECONDS", seconds)
     with serving(tmp_path / "server", "fragile:app", env=fragile) as server:
         before = alive(server)
 
@@ -319,6 +322,18 @@ def test_a_signal_to_end_is_an_exit(number: signal.Signals, code: int) -> None:
         signal.raise_signal(number)
 
     assert (code, before) == (ended.value.code, signal.getsignal(number))
+
+
+def test_a_deferred_signal_takes_effect_when_the_block_is_done() -> None:
+    """A server is never started without being known to those who end it."""
+    done: list[str] = []
+    with pytest.raises(SystemExit), exit_when_ended():
+        with signals_deferred():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("the block")
+        done.append("what follows")
+
+    assert ["the block"] == done
 
 
 @pytest.mark.parametrize(

@@ -136,25 +136,27 @@ def test_the_demo_leaves_nothing_behind(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-    ids=lambda value: str(value),
+    ("number", "code", "processes"),
+    [(signal.SIGINT, 130, 4), (signal.SIGTERM, 143, 4), (signal.SIGTERM, 143, 1), (signal.SIGHUP, 129, 4)],
+    ids=["Ctrl-C", "ended", "ended while it starts a server", "terminal closed"],
 )
-def test_an_interrupted_demo_leaves_nothing_behind(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    """Ended from outside while the guarded servers run, it ends them and removes its directory first."""
-    process = subprocess.Popen(
+def test_an_interrupted_demo_leaves_nothing_behind(
+    number: signal.Signals, code: int, processes: int, tmp_path: Path
+) -> None:
+    """Ended from outside while this many guarded processes run, it ends them and removes its directory first."""
+    demo_process = subprocess.Popen(
         [COMMAND, "demo"],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    while not any("guarded" in path.parts for path in tmp_path.rglob("server.log")) or not servers_of(tmp_path):
-        assert process.poll() is None
+    while not [*tmp_path.glob("*/guarded")] or len(servers_of(tmp_path)) < processes:
+        assert demo_process.poll() is None
         time.sleep(0.01)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    demo_process.send_signal(number)
+    _, errors = demo_process.communicate(timeout=60)
 
-    assert code == process.returncode, errors
+    assert code == demo_process.returncode, errors
     assert [] == servers_of(tmp_path)
     assert [] == list(tmp_path.iterdir())
 

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,14 +20,16 @@ import pytest
 
 from sessionguard import ConfigurationError, CorruptRecord, GuardSettings, StoreUnavailable
 from sessionguard.stores.disk import store as disk_module
+from sessionguard.stores.disk.opening import open_cache
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.disk.strict import StrictDisk
-from sessionguard.stores.disk.worker import THREADS
+from sessionguard.stores.disk.worker import THREADS, StoreThreads
 
 KEY = "default//agent:main:key"
 
 CONTENDER = """
 import asyncio, json, sys
+from sessionguard.stores.disk.opening import open_cache
 from sessionguard.stores.disk.store import DiskStore
 
 async def main(directory, name, keys):
@@ -341,8 +344,6 @@ async def test_waiting_writes_share_one_transaction(directory: Path, monkeypatch
 
 async def hold_store_thread(store: DiskStore) -> Callable[[], None]:
     """Keep the store thread busy until the returned function is called."""
-    import threading
-
     busy, go = threading.Event(), threading.Event()
 
     def wait(cache: object) -> None:
@@ -396,6 +397,19 @@ async def test_a_lock_that_ends_in_time_is_only_a_delay(directory: Path) -> None
     await store.aclose()
 
 
+async def test_a_database_that_is_locked_when_it_is_opened_is_waited_for_no_longer(directory: Path) -> None:
+    """Opening counts against the same deadline, and the next attempt opens it."""
+    await opened(directory)
+    with contextlib.closing(locked(directory)):
+        store = DiskStore(directory)
+        with pytest.raises(StoreUnavailable):
+            await store.get(KEY)
+    record = await store.get(KEY)
+    await store.aclose()
+
+    assert record is not None
+
+
 async def test_a_failing_database_is_unavailable_and_opened_anew(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -430,6 +444,36 @@ async def test_a_cancelled_write_that_has_not_begun_is_dropped(directory: Path) 
 
     assert await store.get(KEY) is None
     await store.aclose()
+
+
+async def test_a_caller_who_leaves_while_his_job_runs_is_not_missed(directory: Path) -> None:
+    """The answer has nowhere to go, and that is all."""
+    store = DiskStore(directory)
+    begun, go = threading.Event(), threading.Event()
+
+    def work(cache: object) -> None:
+        begun.set()
+        go.wait(10)
+
+    task = asyncio.ensure_future(store._run(work, writes=False))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    go.set()
+
+    assert await store.get(KEY) is None
+    await store.aclose()
+
+
+async def test_every_thread_is_stopped_and_waited_for_at_the_end(directory: Path) -> None:
+    """The database is closed when `stop_all` returns."""
+    threads = StoreThreads()
+    thread = threads.acquire(directory, lambda: open_cache(directory, 2))
+    await thread.submit(lambda cache: cache.get(KEY), writes=False)
+    threads.stop_all()
+
+    assert not thread._thread.is_alive()
+    assert [path.name for path in directory.iterdir()] == ["cache.db"]
 
 
 async def test_stores_of_one_directory_share_one_thread_until_the_last_closes(directory: Path) -> None:
@@ -528,23 +572,6 @@ def test_the_default_directory_is_the_users_own_one_per_namespace(tmp_path: Path
 def test_a_percent_sign_in_a_url_is_an_encoded_character(tmp_path: Path) -> None:
     """Paths with spaces can be written."""
     assert DiskStore.from_url(f"disk://{tmp_path}/my%20rows", GuardSettings()).location == f"{tmp_path}/my rows"
-
-
-async def test_rows_beyond_their_retention_are_removed_and_no_others(directory: Path) -> None:
-    """The sweep looks at a few rows with every new one and forgets only what has been idle too long."""
-    now = 1_000_000_000_000
-    store = DiskStore(directory, retention=7_200_000, clock=lambda: now)
-    for number in range(disk_module.SWEEP + 10):
-        await store.reserve(f"old-{number:03}", "id", None)
-    now += 7_200_000
-    await store.reserve("young", "id", None)
-    now += 1
-    for number in range(3):
-        await store.reserve(f"new-{number}", "id", None)
-    left = [key async for key, _ in store.scan()]
-    await store.aclose()
-
-    assert left == ["new-0", "new-1", "new-2", "young"]
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ FORGED = [
     b"x-openclaw-session-id",
     b"X-OpenClaw-Session-ID",
     b"x_openclaw_session_id",
+    b"x-openclaw_session-ID",
     b"x-openclaw-session-effects",
     b"x_openclaw_session_effects",
     b"x-openclaw-handoff-token",
@@ -116,9 +117,7 @@ async def test_a_clients_copy_of_our_headers_never_reaches_the_application(
     assert (b"accept", b"*/*") in probe.scope["headers"]
 
 
-@pytest.mark.parametrize(
-    "scope", [{"method": "OPTIONS"}, {"path": "/health"}], ids=["OPTIONS", "excluded path"]
-)
+@pytest.mark.parametrize("scope", [{"method": "OPTIONS"}, {"path": "/health"}], ids=["OPTIONS", "excluded path"])
 async def test_options_and_excluded_paths_are_stripped_and_pass(scope: dict[str, Any]) -> None:
     """A preflight never makes a conversation, and never smuggles an id either."""
     probe = AppProbe()
@@ -286,7 +285,9 @@ class Broken(MemoryStore):
         raise self.error
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("down"), ConnectionError("refused"), ConfigurationError("not ours")])
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("down"), ConnectionError("refused"), ConfigurationError("not ours")]
+)
 async def test_a_store_that_fails_is_503_with_a_key_and_nothing_without_one(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -492,8 +493,9 @@ async def test_reset_names_the_agent_and_the_principal() -> None:
     alice, bob = [KEY, (b"authorization", b"alice")], [KEY, (b"authorization", b"bob")]
     for headers in (alice, bob):
         await Exchange(guard, headers).run()
-    with pytest.raises(SessionForbidden):
-        await guard.reset("chat-1")
+    for nobody in (None, ""):
+        with pytest.raises(SessionForbidden):
+            await guard.reset("chat-1", principal=nobody)
     await guard.reset("chat-1", agent="MAIN", principal="alice")
     for headers in (alice, bob):
         await Exchange(guard, headers).run()

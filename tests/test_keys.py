@@ -98,6 +98,7 @@ CANONICAL = {
     ),
     "a Matrix direct chat is lower-cased": ("matrix:direct:@AbC:S", "agent:main:matrix:direct:@abc:s"),
     "the longest key": ("x" * 256, f"agent:main:{'x' * 256}"),
+    "the agent does not count": (f"agent:{'a' * 64}:{'x' * 256}", f"agent:{'a' * 64}:{'x' * 256}"),
     "padding does not count": (f"  {'x' * 256}  ", f"agent:main:{'x' * 256}"),
 }
 

@@ -23,7 +23,7 @@ from sessionguard import (
 )
 from sessionguard.attempts import StoreAttempts
 from sessionguard.records import ResolutionRequest
-from sessionguard.resolver import SessionResolver
+from sessionguard.resolver import TRIES, SessionResolver
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.touches import PendingTouches
 
@@ -323,6 +323,23 @@ async def test_a_row_that_never_stops_changing_is_unavailable_and_not_forked() -
         await world.process().resolver.rebind(REQUEST.session_key, ROW)
 
 
+async def test_a_request_that_always_comes_too_late_is_unavailable_and_not_forked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It looks again a few times, and no more."""
+    world = World()
+    process = world.process()
+
+    async def too_late(*arguments: Any) -> None:
+        return None
+
+    monkeypatch.setattr(process.resolver, "_join", too_late)
+    with pytest.raises(StoreUnavailable, match="too many"):
+        await process.resolve()
+
+    assert world.store.calls["get"] == TRIES
+
+
 async def test_reset_always_rebinds_and_never_leaves_a_hole() -> None:
     """Over a standing row, over none, and over one that changes under its hands."""
     world = World()
@@ -513,7 +530,9 @@ async def test_a_failure_that_would_repeat_is_everybodys() -> None:
         raise PolicyFailed("no id today", "minter")
 
     world.mint = mint  # type: ignore[method-assign]
-    answers = await asyncio.gather(*(asyncio.gather(world.process().resolve_many(3), return_exceptions=True) for _ in "1"))
+    answers = await asyncio.gather(
+        *(asyncio.gather(world.process().resolve_many(3), return_exceptions=True) for _ in "1")
+    )
 
     async def corrupt() -> None:
         raise CorruptRecord("broken")
@@ -558,6 +577,15 @@ async def test_a_caller_who_arrives_late_waits_no_longer_than_his_own_time() -> 
     world.store.before["reserve"] = asyncio.get_running_loop().create_future  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable):
         await process.resolve()
+
+
+async def test_a_reservation_that_hangs_costs_its_followers_their_deadline_and_no_more() -> None:
+    """Whatever the one in front is doing."""
+    process = World().process(timeout=0.1)
+    flight, _ = process.resolver._flights.board(ROW, lambda flight: asyncio.sleep(60))  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await process.resolve()
+    flight.task.cancel()
 
 
 async def test_failing_open_gives_private_ids_and_says_degraded() -> None:

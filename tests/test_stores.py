@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sessionguard import SessionStore
+from sessionguard import ConfigurationError, GuardSettings, SessionStore
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import SessionStoreContract
@@ -22,3 +23,51 @@ class TestDiskStore(SessionStoreContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> SessionStore:
         return DiskStore(tmp_path / "sessions")
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+async def test_rows_beyond_their_retention_are_removed_and_no_others(kind: str, tmp_path: Path) -> None:
+    """The sweep looks at a few rows with every new one and forgets only what has been idle too long."""
+    now = 1_000_000_000_000
+    options: dict[str, Any] = {"retention": 7_200_000, "clock": lambda: now}
+    store = MemoryStore(**options) if kind == "memory" else DiskStore(tmp_path / "sessions", **options)
+    for number in range(60):
+        await store.reserve(f"old-{number:03}", "id", None)
+    now += 7_200_000
+    await store.reserve("young", "id", None)
+    now += 1
+    for number in range(5):
+        await store.reserve(f"new-{number}", "id", None)
+    left = [key async for key, _ in store.scan()]
+    await store.aclose()
+
+    assert left == ["new-0", "new-1", "new-2", "new-3", "new-4", "young"]
+
+
+async def test_without_a_retention_nothing_is_ever_removed(tmp_path: Path) -> None:
+    """However long nobody has used it."""
+    now = 0
+    store = DiskStore(tmp_path / "sessions", clock=lambda: now)
+    await store.reserve("old", "id", None)
+    now += 10 * 366 * 86_400_000
+    await store.reserve("new", "id", None)
+    left = [key async for key, _ in store.scan()]
+    await store.aclose()
+
+    assert left == ["new", "old"]
+
+
+@pytest.mark.parametrize("url", ["memory:x", "memory:?a=b", "memory://host"])
+def test_a_memory_store_has_no_place_and_no_options(url: str) -> None:
+    """A typing error in a URL is not a different store."""
+    with pytest.raises(ConfigurationError, match="write memory:"):
+        MemoryStore.from_url(url, GuardSettings())
+
+
+@pytest.mark.parametrize("url", ["memory:", "memory://"])
+async def test_a_memory_store_takes_its_retention_from_the_settings(url: str) -> None:
+    """In seconds there, in milliseconds here."""
+    store = MemoryStore.from_url(url, GuardSettings(retention=7200))
+
+    assert store._retention == 7_200_000
+    assert SessionStore.warnings(store) == ()

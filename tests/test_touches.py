@@ -75,6 +75,25 @@ async def test_what_is_noted_while_a_flush_is_under_way_is_kept() -> None:
     assert touches.idle("key", "id", 1000) == 10
 
 
+async def test_what_is_noted_while_the_alarm_rings_waits_for_the_next_one() -> None:
+    """A flush that leaves something behind sets the alarm again."""
+    sink = Sink()
+    touches = pending(sink)
+
+    async def write_and_note(updates: Sequence[Touch]) -> None:
+        await sink(updates)
+        if len(sink.batches) == 1:
+            touches.note("key", "id", 950)
+
+    touches._touch = write_and_note
+    touches.note("key", "id", 900)
+    while len(sink.batches) < 2:
+        await asyncio.wait_for(sink.written.wait(), 5)
+        sink.written.clear()
+
+    assert [batch[0].age for batch in sink.batches] == [100, 50]
+
+
 async def test_a_store_that_is_full_gets_them_again(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is dropped; the alarm is set anew."""
     sink = Sink()

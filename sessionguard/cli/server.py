@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sessionguard.cli.interruption import signals_deferred
+
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
@@ -56,14 +58,22 @@ class Server:
 
     def end(self) -> None:
         """Ask the server to stop; what is left of it after `STOP_SECONDS` is killed."""
-        self._process.terminate()
         try:
+            self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill what is left of the process group, and wait until that has gone: workers may have lost their parent."""
+        deadline = time.monotonic() + STOP_SECONDS
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            while time.monotonic() < deadline:
+                time.sleep(PAUSE_SECONDS)
+                os.killpg(self._process.pid, 0)
 
 
 @contextlib.contextmanager
@@ -76,23 +86,22 @@ def serving(directory: Path, *options: str, env: Mapping[str, str]) -> Iterator[
     port = _free_port()
     where = ("--host", HOST, "--port", str(port), "--timeout-keep-alive", f"{2 * START_SECONDS:.0f}")
     log = directory / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", *where, *options],
-            cwd=directory,
-            env={**_own_environment(), **env},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # A group of its own: Ctrl-C reaches only us, and a worker that lost its parent can still be ended.
-            start_new_session=True,
-        )
-    server = Server(process, port, log)
-    try:
+    with contextlib.ExitStack() as stack:
+        with signals_deferred(), log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", *where, *options],
+                cwd=directory,
+                env={**_own_environment(), **env},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Ctrl-C reaches only us, and a worker that lost its parent can still be ended.
+                start_new_session=True,
+            )
+            server = Server(process, port, log)
+            stack.callback(server.end)
         server.wait_until_listening()
         yield server
-    finally:
-        server.end()
 
 
 def _own_environment() -> Mapping[str, str]:

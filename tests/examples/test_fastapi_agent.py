@@ -17,9 +17,7 @@ async def test_the_fastapi_example_remembers_what_was_said_at_the_same_time(tmp_
     env = {"TMPDIR": str(tmp_path)}
     with uvicorn("fastapi_agent:app", tmp_path, "--workers", "2", app_dir=EXAMPLES, env=env) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
-            await asyncio.gather(
-                *(client.post("/chat", json={"text": f"message {n}"}, headers=KEY) for n in range(10))
-            )
+            await asyncio.gather(*(client.post("/chat", json={"text": f"message {n}"}, headers=KEY) for n in range(10)))
             last = await client.post("/chat", json={"text": "and now?"}, headers=KEY)
             whoami = await client.get("/whoami", headers=KEY)
             refused = await client.post("/chat", json={"text": "who am I?"})

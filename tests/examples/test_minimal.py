@@ -28,5 +28,5 @@ def test_every_example_says_how_to_run_it_and_has_a_test(example: Path) -> None:
     """No example is left alone."""
     tests = [path.read_text() for path in EXAMPLES.parent.rglob("tests/**/test_*.py")]
 
-    assert "Run it:" in example.read_text()
+    assert f"{example.stem}" in example.read_text().split('"""')[1]
     assert any(example.stem in text for text in tests)

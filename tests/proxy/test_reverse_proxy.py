@@ -22,6 +22,7 @@ from sessionguard.proxy import ReverseProxy
 
 Serve = Callable[..., Awaitable[str]]
 Upstream = Any
+PATIENCE = 20.0
 
 
 def http_scope(**changes: Any) -> dict[str, Any]:
@@ -41,7 +42,7 @@ async def call(app: Callable[..., Any], scope: dict[str, Any], *messages: dict[s
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await app(scope, receive, send)
+    await asyncio.wait_for(app(scope, receive, send), PATIENCE)
     return sent
 
 
@@ -50,7 +51,7 @@ async def on_the_wire(url: str, *lines: str) -> bytes:
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write("\r\n".join([*lines, "", ""]).encode())
-    response = await reader.read()
+    response = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     await writer.wait_closed()
     return response
@@ -258,7 +259,7 @@ async def test_there_is_no_limit_to_the_requests_under_way(serve: Serve, upstrea
     names = [f"n{number}" for number in range(120)]
     limits = httpx.Limits()
 
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=20, limits=limits) as crowd:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE, limits=limits) as crowd:
         requests = [asyncio.create_task(crowd.get(f"{url}/hang", headers={"x-name": name})) for name in names]
         for name in names:
             await upstream.wait(f"{name}-head")
@@ -383,7 +384,7 @@ async def test_shutdown_closes_the_idle_connections() -> None:
     open_before = not ended.is_set()
 
     await call(proxy, {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
-    await asyncio.wait_for(ended.wait(), 20)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
 
     server.close()
     await server.wait_closed()

@@ -132,7 +132,7 @@ async def test_a_large_upload_is_never_held_in_memory(upstream: Upstream) -> Non
 
     async with contextlib.aclosing(ReverseProxy(upstream.url)) as proxy:
         with traced_memory() as peak:
-            await proxy(http_scope("/upload"), client.receive, client.send)
+            await asyncio.wait_for(proxy(http_scope("/upload"), client.receive, client.send), PATIENCE)
 
             assert peak() < SIZE * MEGABYTE / 4
 
@@ -149,7 +149,8 @@ async def test_a_large_download_is_never_held_in_memory(upstream: Upstream) -> N
 
     async with contextlib.aclosing(ReverseProxy(upstream.url)) as proxy:
         with traced_memory() as peak:
-            await proxy(http_scope("/download", query_string=str(SIZE).encode()), client.receive, count)
+            scope = http_scope("/download", query_string=str(SIZE).encode())
+            await asyncio.wait_for(proxy(scope, client.receive, count), PATIENCE)
 
             assert peak() < SIZE * MEGABYTE / 4
 
@@ -237,5 +238,5 @@ async def test_a_server_that_reports_the_departure_by_an_error_hears_of_it_and_t
 
     async with contextlib.aclosing(ReverseProxy(upstream.url)) as proxy:
         with pytest.raises(OSError, match="gone"):
-            await proxy(http_scope("/events"), client.receive, fail)
+            await asyncio.wait_for(proxy(http_scope("/events"), client.receive, fail), PATIENCE)
         await upstream.wait("it-left")

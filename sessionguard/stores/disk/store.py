@@ -76,7 +76,7 @@ class DiskStore(SessionStore):
 
     def warnings(self) -> Sequence[str]:
         found = []
-        if self._directory.is_relative_to(tempfile.gettempdir()) or self._directory.is_relative_to("/dev/shm"):
+        if self._directory.is_relative_to(tempfile.gettempdir()) or self._directory.is_relative_to("/dev/shm"):  # noqa: S108 - looked for, not used
             found.append("the directory is a temporary one; conversations end when it is cleaned")
         places = (self._directory, *self._directory.parents[:-1])
         if _in_container() and not any(map(os.path.ismount, places)):

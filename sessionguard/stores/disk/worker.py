@@ -130,7 +130,8 @@ class StoreThread:
         if not jobs:
             return ()
         try:
-            self._cache = self._cache or self._open_cache()
+            if self._cache is None:
+                self._cache = self._open_cache()
             with self._cache.transact() if writes else contextlib.nullcontext():
                 for job in jobs:
                     job.run(self._cache)
