@@ -2,6 +2,8 @@
 
     uvicorn --app-dir examples minimal:app
     curl -i -H "x-openclaw-session-key: my-chat" http://127.0.0.1:8000/
+
+The second answer is `existing` and has the same id.
 """
 
 from typing import Any

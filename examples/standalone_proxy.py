@@ -1,7 +1,9 @@
 """A complete proxy server: one conversation id per session key in front of any HTTP upstream.
 
-pip install "sessionguard[cli]"
-python standalone_proxy.py --upstream http://127.0.0.1:18789 --port 8080 --workers 2
+    pip install "sessionguard[cli]"
+    python standalone_proxy.py --upstream http://127.0.0.1:18789 --port 8080 --workers 2
+
+The upstream finds the id of the conversation in the request header x-openclaw-session-id.
 """
 
 from __future__ import annotations

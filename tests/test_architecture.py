@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,12 @@ class Import(NamedTuple):
     importer: str
     module: str
     line: int
+
+
+@pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="only tox promises to test the wheel")
+def test_the_package_under_test_is_the_installed_wheel() -> None:
+    """Not the checkout that happens to lie in the current directory."""
+    assert ROOT.is_relative_to(sys.prefix)
 
 
 def part_of(name: str) -> str:

@@ -411,7 +411,8 @@ async def test_an_asgi_2_application_is_guarded_as_well() -> None:
 def test_a_class_path_loads_like_a_servers_middleware_flag_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such loaders import the path, check for a class and construct it with the application alone."""
     monkeypatch.setenv("SESSIONGUARD_STORE", "memory:")
-    module_path, name = "sessionguard.SessionGuard".rsplit(".", 1)
+    path = "sessionguard.SessionGuard"
+    module_path, name = path.rsplit(".", 1)
     loaded = getattr(importlib.import_module(module_path), name)
 
     assert inspect.isclass(loaded)

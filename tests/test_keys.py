@@ -113,6 +113,7 @@ REFUSED = {
     "empty": "",
     "blank": " \t ",
     "one byte too long": "x" * 257,
+    "a whole megabyte": "x" * 2**20,
     "a comma": "a,b",
     "a space inside": "a b",
     "a tab inside": "a\tb",
