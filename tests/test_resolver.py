@@ -1,9 +1,10 @@
-"""The law under races, resets, clocks, lost answers and cancellations, on the real resolver and a real store."""
+"""The law under races, resets, clocks, lost answers and cancellations, through the guard and a store behind a wire."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,22 +15,22 @@ from sessionguard import (
     CorruptRecord,
     Origin,
     PolicyFailed,
+    Refusal,
     Reservation,
-    ResetPolicy,
     Resolution,
+    SessionGuard,
     SessionRecord,
     StoreUnavailable,
     Touch,
+    get_resolution,
+    hookimpl,
 )
-from sessionguard.attempts import StoreAttempts
-from sessionguard.records import ResolutionRequest
-from sessionguard.resolver import TRIES, SessionResolver
+from sessionguard.resolver import TRIES
 from sessionguard.stores.memory import MemoryStore
-from sessionguard.touches import PendingTouches
+from sessionguard.testing import AppProbe, Exchange
 
 ROW = "default//agent:main:key"
-REQUEST = ResolutionRequest("agent:main:key", ROW)
-INTERNAL = dataclasses.replace(REQUEST, internal=True)
+VISIBLE, INTERNAL = "/", "/internal"
 MINUTE = 60_000
 START = 1_700_000_000_000
 
@@ -81,14 +82,13 @@ class Wire(MemoryStore):
 class World:
     """One store, one clock, and as many processes as a test wants."""
 
-    def __init__(self, reset: str = "none", touch_interval: int = MINUTE) -> None:
+    def __init__(self, reset: str = "none") -> None:
         self.clock = Clock()
         self.store = Wire(self.clock)
-        self.reset = ResetPolicy.parse(reset)
-        self.touch_interval = touch_interval
+        self.reset = reset
         self.minted: list[str] = []
 
-    def mint(self, session_key: str, replacing: str | None) -> str:
+    def mint(self) -> str:
         self.minted.append(f"id-{len(self.minted) + 1}")
         return self.minted[-1]
 
@@ -100,28 +100,45 @@ class World:
 
 
 class Process:
-    """The resolver of one process, wired as the guard wires it. `skew` is its clock's error in milliseconds."""
+    """A guarded application in a process of its own. `skew` is its clock's error in milliseconds."""
 
-    def __init__(self, world: World, *, skew: int = 0, timeout: float = 2.0, fail_open: bool = False) -> None:
-        attempts = StoreAttempts(world.store)
+    def __init__(self, world: World, *, skew: int = 0, timeout: float = 2.0, on_store_error: Any = "closed") -> None:
+        self._world = world
+        self._probe = AppProbe()
+        self._refusals: list[Refusal] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sessionguard.middleware.wall_clock", lambda: world.clock.now + skew)
+            self.guard = SessionGuard(
+                self._probe,
+                store=world.store,
+                reset=world.reset,
+                reserve_timeout=timeout,
+                on_store_error=on_store_error,
+                plugins=[self],
+            )
+        self.resolver = self.guard._resolver
+        self.touches = self.resolver._touches
 
-        def clock() -> int:
-            return world.clock.now + skew
+    @hookimpl
+    def sessionguard_new_session_id(self) -> str:
+        return self._world.mint()
 
-        self.touches = PendingTouches(attempts.touch, world.touch_interval, clock)
-        self.resolver = SessionResolver(
-            attempts,
-            self.touches,
-            reset=world.reset,
-            mint=world.mint,
-            clock=clock,
-            reserve_timeout=timeout,
-            touch_interval=world.touch_interval,
-            fail_open=fail_open,
-        )
+    @hookimpl
+    def sessionguard_suppress_visible_effects(self, scope: Any) -> bool:
+        return bool(scope["path"] == INTERNAL)
 
-    async def resolve(self, request: ResolutionRequest = REQUEST) -> Resolution:
-        return await self.resolver.resolve(request)
+    @hookimpl
+    def sessionguard_request_refused(self, scope: Any, error: Refusal) -> None:
+        self._refusals.append(error)
+
+    async def resolve(self, path: str = VISIBLE, key: bytes = b"key") -> Resolution:
+        """Send one request; returns what the application saw, raises what the client was refused with."""
+        name = str(uuid.uuid4())
+        await Exchange(self.guard, [(b"x-openclaw-session-key", key)], path=path, name=name).run()
+        for scope in self._probe.scopes:
+            if scope["name"] == name:
+                return get_resolution(scope)
+        raise self._refusals[-1]
 
     async def resolve_many(self, times: int) -> list[Resolution]:
         return list(await asyncio.gather(*(self.resolve() for _ in range(times))))
@@ -141,7 +158,7 @@ async def test_without_the_reservation_two_resolutions_of_a_new_key_fork() -> No
 
     async def naive() -> str:
         row = await world.store.get(ROW)
-        return row.session_id if row else world.mint("", None)
+        return row.session_id if row else world.mint()
 
     assert len(set(await asyncio.gather(naive(), naive()))) == 2
 
@@ -186,16 +203,6 @@ async def test_a_follow_up_reuses_the_id_and_takes_no_reservation() -> None:
 
     assert second == dataclasses.replace(first, origin=Origin.EXISTING)
     assert world.store.calls == {"get": 1}
-
-
-@pytest.mark.parametrize("request_", [REQUEST, ResolutionRequest("", "")], ids=["with key", "without key"])
-async def test_an_explicit_id_asks_the_store_nothing(request_: ResolutionRequest) -> None:
-    """Neither read nor written."""
-    world = World()
-    resolution = await world.process().resolve(dataclasses.replace(request_, explicit_session_id="chosen"))
-
-    assert resolution == Resolution(request_.session_key or None, "chosen", Origin.EXPLICIT)
-    assert world.store.calls == {}
 
 
 async def test_an_internal_handoff_without_a_row_gets_an_id_nobody_else_will_get() -> None:
@@ -320,7 +327,7 @@ async def test_a_row_that_never_stops_changing_is_unavailable_and_not_forked() -
     with pytest.raises(StoreUnavailable, match="too many"):
         await world.process().resolve()
     with pytest.raises(StoreUnavailable, match="too many"):
-        await world.process().resolver.rebind(REQUEST.session_key, ROW)
+        await world.process().guard.reset("key")
 
 
 async def test_a_request_that_always_comes_too_late_is_unavailable_and_not_forked(
@@ -344,7 +351,7 @@ async def test_reset_always_rebinds_and_never_leaves_a_hole() -> None:
     """Over a standing row, over none, and over one that changes under its hands."""
     world = World()
     process = world.process()
-    created = await process.resolver.rebind(REQUEST.session_key, ROW)
+    created = await process.guard.reset("key")
 
     async def overtake() -> None:
         world.store.before.clear()
@@ -352,7 +359,7 @@ async def test_reset_always_rebinds_and_never_leaves_a_hole() -> None:
         await MemoryStore.reserve(world.store, ROW, "overtaking", row)
 
     world.store.before["reserve"] = overtake
-    rebound = await process.resolver.rebind(REQUEST.session_key, ROW)
+    rebound = await process.guard.reset("key")
     row = await world.row()
 
     assert row is not None
@@ -526,7 +533,7 @@ async def test_a_failure_that_would_repeat_is_everybodys() -> None:
     """A mint that fails and a corrupt row are told to all who asked."""
     world = World()
 
-    def mint(session_key: str, replacing: str | None) -> str:
+    def mint() -> str:
         raise PolicyFailed("no id today", "minter")
 
     world.mint = mint  # type: ignore[method-assign]
@@ -596,7 +603,7 @@ async def test_failing_open_gives_private_ids_and_says_degraded() -> None:
         raise StoreUnavailable("down")
 
     world.store.before["get"] = refuse
-    process = world.process(fail_open=True)
+    process = world.process(on_store_error="open")
     resolutions = [await process.resolve(), await process.resolve(INTERNAL)]
 
     assert origins(resolutions) == {Origin.DEGRADED: 2}
@@ -688,9 +695,8 @@ async def test_idle_keys_cost_no_memory() -> None:
     """Flights land, and what is pending is written and forgotten."""
     world = World()
     process = world.process()
-    requests = [ResolutionRequest(f"agent:main:{number}", f"row-{number}") for number in range(500)]
     for _ in range(2):
-        await asyncio.gather(*map(process.resolve, requests))
+        await asyncio.gather(*(process.resolve(key=b"%d" % number) for number in range(500)))
     assert len(process.touches) == 500
     await process.touches.flush()
 

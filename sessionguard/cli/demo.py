@@ -52,8 +52,10 @@ def show(console: Console, store: str | None = None) -> bool:
         guarded = run_guarded(Path(directory, "guarded"), key, store)
     report.print_comparison(console, alone, guarded)
     report.print_verdict(console, alone, guarded)
+    if guarded.faults:
+        return False
     report.print_steps(console, steps(key))
-    return not guarded.faults
+    return True
 
 
 def run_alone(directory: Path, key: str) -> Half:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sessionguard.cli.interruption import signals_deferred
@@ -84,24 +84,28 @@ def serving(directory: Path, *options: str, env: Mapping[str, str]) -> Iterator[
     """
     directory.mkdir()
     port = _free_port()
-    where = ("--host", HOST, "--port", str(port), "--timeout-keep-alive", f"{2 * START_SECONDS:.0f}")
     log = directory / "server.log"
     with contextlib.ExitStack() as stack:
-        with signals_deferred(), log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", *where, *options],
-                cwd=directory,
-                env={**_own_environment(), **env},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # A group of its own: Ctrl-C reaches only us, and a worker that lost its parent can still be ended.
-                start_new_session=True,
-            )
-            server = Server(process, port, log)
+        with signals_deferred():
+            server = Server(_start(port, options, env, log), port, log)
             stack.callback(server.end)
         server.wait_until_listening()
         yield server
+
+
+def _start(port: int, options: Sequence[str], env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    where = ("--host", HOST, "--port", str(port), "--timeout-keep-alive", f"{2 * START_SECONDS:.0f}")
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", *where, *options],
+            cwd=log.parent,
+            env={**_own_environment(), **env},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A group of its own: Ctrl-C reaches only us, and a worker that lost its parent can still be ended.
+            start_new_session=True,
+        )
 
 
 def _own_environment() -> Mapping[str, str]:
