@@ -181,13 +181,10 @@ class _Upload(httpx.AsyncByteStream):
 
 def _end_to_end(headers: asgi.Headers, dropped: frozenset[bytes], kept: bytes | None = None) -> asgi.Headers:
     """Return the headers without `dropped` and those `connection` names, unless the value of the latter is `kept`."""
-    pairs = [(name.lower(), value) for name, value in headers]
-    named = {token.strip() for name, value in pairs if name == b"connection" for token in value.lower().split(b",")}
-    return [
-        (name, value)
-        for name, value in pairs
-        if asgi.one_spelling(name) not in dropped and (name not in named or value == kept)
-    ]
+    connection = [value.lower() for name, value in headers if name.lower() == b"connection"]
+    named = {token.strip() for value in connection for token in value.split(b",")}
+    pairs = [(name.lower(), value) for name, value in headers if asgi.one_spelling(name) not in dropped]
+    return [(name, value) for name, value in pairs if name not in named or value == kept]
 
 
 def _forwarded(scope: asgi.Scope) -> asgi.Headers:

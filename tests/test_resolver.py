@@ -288,9 +288,11 @@ async def test_a_touch_between_the_read_and_the_write_keeps_the_conversation() -
         await MemoryStore.touch(world.store, [Touch(ROW, first.session_id, 0)])
 
     world.store.before["reserve"] = touch
-    resolution = await world.process().resolve()
+    process = world.process()
+    resolution = await process.resolve()
 
     assert (resolution.session_id, resolution.origin) == (first.session_id, Origin.JOINED)
+    assert len(process.touches) == 1
 
 
 async def test_a_reservation_that_loses_to_a_stale_row_tries_again_with_the_same_candidate() -> None:
