@@ -56,7 +56,7 @@ class ReservedSessionKey(Refusal):
 
 
 class InvalidAgentId(Refusal):
-    """The agent id does not follow the grammar of section 1.1 of the upstream gateway."""
+    """The agent id does not follow the grammar: 1 to 64 of a-z, 0-9, `_` and `-`, a letter or digit first."""
 
     status = 400
     code = "invalid_agent_id"
@@ -116,3 +116,26 @@ class StoreUnavailable(Refusal):
     code = "session_store_unavailable"
     kind = "server_error"
     retry_after = 1
+
+
+class UpstreamUnreachable(Refusal):
+    """There was no connection to the upstream, or it broke before the head of the response."""
+
+    status = 502
+    code = "upstream_unreachable"
+    kind = "server_error"
+
+
+class UpstreamTimeout(Refusal):
+    """The upstream took longer than it may, to accept the connection or to begin its response."""
+
+    status = 504
+    code = "upstream_timeout"
+    kind = "server_error"
+
+
+class WebSocketUnsupported(Refusal):
+    """WebSockets are not forwarded."""
+
+    status = 501
+    code = "websocket_unsupported"

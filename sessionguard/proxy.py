@@ -16,7 +16,13 @@ from urllib.parse import quote, unquote
 import httpx
 
 from sessionguard import asgi
-from sessionguard.errors import ConfigurationError, Refusal
+from sessionguard.errors import (
+    ConfigurationError,
+    Refusal,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    WebSocketUnsupported,
+)
 
 log = logging.getLogger("sessionguard")
 
@@ -26,29 +32,6 @@ _HOP_BY_HOP = _PROXY | {b"connection", b"keep-alive", b"te", b"trailer", b"trans
 _ADDRESSES = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
 # The server in front has already answered `expect`; the others are written anew, whatever the client said.
 _NOT_FORWARDED = _HOP_BY_HOP | {*_ADDRESSES, b"expect", b"host"}
-
-
-class UpstreamUnreachable(Refusal):
-    """There was no connection to the upstream, or it broke before the head of the response."""
-
-    status = 502
-    code = "upstream_unreachable"
-    kind = "server_error"
-
-
-class UpstreamTimeout(Refusal):
-    """The upstream took longer than it may, to accept the connection or to begin its response."""
-
-    status = 504
-    code = "upstream_timeout"
-    kind = "server_error"
-
-
-class WebSocketUnsupported(Refusal):
-    """WebSockets are not forwarded."""
-
-    status = 501
-    code = "websocket_unsupported"
 
 
 class ReverseProxy:
@@ -188,9 +171,12 @@ def _end_to_end(headers: asgi.Headers, dropped: frozenset[bytes], kept: bytes | 
 
 
 def _forwarded(scope: asgi.Scope) -> asgi.Headers:
-    client = (scope.get("client") or ("",))[0].encode()
-    addresses = filter(None, [*asgi.header_values(scope, b"x-forwarded-for"), client])
-    values = b", ".join(addresses), b", ".join(asgi.header_values(scope, b"host")), scope.get("scheme", "http").encode()
+    addresses = [*asgi.header_values(scope, b"x-forwarded-for"), (scope.get("client") or ("",))[0].encode()]
+    values = (
+        b", ".join(filter(None, addresses)),
+        b", ".join(asgi.header_values(scope, b"host")),
+        scope.get("scheme", "http").encode(),
+    )
     return [(name, value) for name, value in zip(_ADDRESSES, values, strict=True) if value]
 
 
