@@ -141,6 +141,7 @@ HYGIENE = [
     ("accept-encoding: br", [["accept-encoding", "br"]]),
     ("x-openclaw-session-key: k", [["x-openclaw-session-key", "k"]]),
     ("x-hop: 1\r\nx-end: 2\r\nconnection: keep-alive , X-Hop", [["x-end", "2"]]),
+    ("x-empty:\r\nconnection: x-empty", []),
     ("keep-alive: timeout=5", []),
     ("proxy-authorization: Basic x", []),
     ("proxy-connection: keep-alive", []),
