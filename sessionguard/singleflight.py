@@ -7,6 +7,8 @@ it; it is keyed by event loop, so no future is ever awaited in a loop it does no
 from __future__ import annotations
 
 import asyncio
+import os
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -37,10 +39,15 @@ class SingleFlight(Generic[T]):
     """The flights in the air; a landed one leaves nothing behind."""
 
     def __init__(self) -> None:
+        _everybodys.add(self)
         self._flights: dict[tuple[asyncio.AbstractEventLoop, str], Flight[T]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
+
+    def forget(self) -> None:
+        """Drop everything; for a forked child, in which the loops of its parent never turn again."""
+        self._flights.clear()
 
     def board(self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> tuple[Flight[T], bool]:
         """Return the flight for `key` in this loop and whether the caller started it, with `work`."""
@@ -53,6 +60,17 @@ class SingleFlight(Generic[T]):
         return flight, True
 
     def _land(self, place: tuple[asyncio.AbstractEventLoop, str], task: asyncio.Task[T]) -> None:
-        del self._flights[place]
+        self._flights.pop(place, None)
         if not task.cancelled():
             task.exception()
+
+
+_everybodys: weakref.WeakSet[SingleFlight[Any]] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for flights in _everybodys:
+        flights.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 
 from sessionguard.errors import SessionGuardError, StoreUnavailable
@@ -34,9 +36,15 @@ class PendingTouches:
         self._pending: dict[str, tuple[str, int]] = {}
         self._alarm: asyncio.AbstractEventLoop | None = None
         self._flushes: set[asyncio.Task[None]] = set()
+        _everybodys.add(self)
 
     def __len__(self) -> int:
         return len(self._pending)
+
+    def forget(self) -> None:
+        """Drop everything; for a forked child, whose parent still has it all and will write it."""
+        self._pending.clear()
+        self._alarm = None
 
     def idle(self, key: str, session_id: str, now: int) -> int | None:
         """Return for how many milliseconds the session has not been used, None if nothing is pending for it."""
@@ -102,3 +110,14 @@ class PendingTouches:
 
     def _save(self) -> None:
         asyncio.run(self._flush_or_report())
+
+
+_everybodys: weakref.WeakSet[PendingTouches] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for touches in _everybodys:
+        touches.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

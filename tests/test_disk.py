@@ -19,17 +19,15 @@ import diskcache
 import pytest
 
 from sessionguard import ConfigurationError, CorruptRecord, GuardSettings, StoreUnavailable
-from sessionguard.stores.disk import store as disk_module
-from sessionguard.stores.disk.opening import open_cache
+from sessionguard.stores.disk.opening import open_database
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.disk.strict import StrictDisk
-from sessionguard.stores.disk.worker import THREADS, StoreThreads
+from sessionguard.stores.embedded.threads import THREADS, Lease, StoreThreads
 
 KEY = "default//agent:main:key"
 
 CONTENDER = """
 import asyncio, json, sys
-from sessionguard.stores.disk.opening import open_cache
 from sessionguard.stores.disk.store import DiskStore
 
 async def main(directory, name, keys):
@@ -467,13 +465,12 @@ async def test_a_caller_who_leaves_while_his_job_runs_is_not_missed(directory: P
 
 async def test_every_thread_is_stopped_and_waited_for_at_the_end(directory: Path) -> None:
     """The database is closed when `stop_all` returns."""
-    threads = StoreThreads()
-    thread = threads.acquire(directory, lambda: open_cache(directory, 2))
-    await thread.submit(lambda cache: cache.get(KEY), writes=False)
-    threads.stop_all()
+    threads, path = StoreThreads(), directory / "cache.db"
+    lease = Lease(threads, path, lambda: open_database(path, "full"))
+    await lease.submit(lambda database: database.get(KEY), writes=False)
 
-    assert not thread._thread.is_alive()
-    assert [path.name for path in directory.iterdir()] == ["cache.db"]
+    assert threads.stop_all() == set()
+    assert [file.name for file in directory.iterdir()] == ["cache.db"]
 
 
 async def test_stores_of_one_directory_share_one_thread_until_the_last_closes(directory: Path) -> None:
@@ -481,14 +478,14 @@ async def test_stores_of_one_directory_share_one_thread_until_the_last_closes(di
     first, second = DiskStore(directory), DiskStore(directory)
     await first.ping()
     await second.ping()
-    thread = first._thread
-    assert thread is second._thread
+    path = directory / "cache.db"
+    thread = THREADS.running[path]
     await first.aclose()
 
     assert (await second.reserve(KEY, "id", None)).created
-    assert second._thread is thread
+    assert THREADS.running[path] is thread
     await second.aclose()
-    assert directory not in THREADS._threads
+    assert path not in THREADS.running
 
 
 async def test_an_answer_for_a_loop_that_is_gone_is_dropped(directory: Path) -> None:
@@ -531,11 +528,12 @@ async def test_nothing_is_evicted_and_no_row_expires(directory: Path) -> None:
     store = DiskStore(directory)
     await store.ping()
     settings = await store._run(
-        lambda cache: (cache.eviction_policy, cache.cull_limit, cache.size_limit, cache.timeout), writes=False
+        lambda database: [getattr(database._cache, name) for name in ("eviction_policy", "cull_limit", "size_limit")],  # type: ignore[attr-defined]
+        writes=False,
     )
     await store.aclose()
 
-    assert settings == ("none", 0, 2**62, 0)
+    assert settings == ["none", 0, 2**62]
 
 
 @pytest.mark.parametrize(("option", "level"), [("", 2), ("?synchronous=full", 2), ("?synchronous=normal", 1)])
@@ -545,7 +543,10 @@ async def test_writes_survive_a_power_cut_unless_the_url_says_otherwise(
     """WAL with synchronous=FULL is the default; NORMAL is a documented choice."""
     store = DiskStore.from_url(f"disk://{directory}{option}", GuardSettings())
     pragmas = await store._run(
-        lambda cache: [cache._sql(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")],
+        lambda database: [
+            database._cache._sql(f"PRAGMA {name}").fetchone()[0]  # type: ignore[attr-defined]
+            for name in ("journal_mode", "synchronous")
+        ],
         writes=False,
     )
     await store.aclose()
@@ -587,7 +588,7 @@ def test_an_unlucky_place_is_mentioned(
     monkeypatch: pytest.MonkeyPatch, place: str, container: bool, volume: bool, expected: list[str]
 ) -> None:
     """Temporary directories and the inside of a container lose their rows; the operator is told."""
-    monkeypatch.setattr(disk_module, "_CONTAINER_MARKS", ())
+    monkeypatch.setattr("sessionguard.stores.embedded.place.CONTAINER_MARKS", ())
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
     monkeypatch.setattr("os.path.ismount", lambda path: volume and str(path) == "/var/lib")
     if container:

@@ -10,6 +10,7 @@ import pytest
 from sessionguard import ConfigurationError, GuardSettings, SessionStore
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.memory import MemoryStore
+from sessionguard.stores.sqlite import SqliteStore
 from sessionguard.testing import SessionStoreContract
 
 
@@ -25,12 +26,25 @@ class TestDiskStore(SessionStoreContract):
         return DiskStore(tmp_path / "sessions")
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
+class TestSqliteStore(SessionStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> SessionStore:
+        return SqliteStore(tmp_path / "sessions")
+
+
+STORES = {
+    "memory": lambda path, **options: MemoryStore(**options),
+    "disk": DiskStore,
+    "sqlite": SqliteStore,
+}
+
+
+@pytest.mark.parametrize("kind", STORES)
 async def test_rows_beyond_their_retention_are_removed_and_no_others(kind: str, tmp_path: Path) -> None:
     """The sweep looks at a few rows with every new one and forgets only what has been idle too long."""
     now = 1_000_000_000_000
     options: dict[str, Any] = {"retention": 7_200_000, "clock": lambda: now}
-    store = MemoryStore(**options) if kind == "memory" else DiskStore(tmp_path / "sessions", **options)
+    store = STORES[kind](tmp_path / "sessions", **options)
     for number in range(60):
         await store.reserve(f"old-{number:03}", "id", None)
     now += 7_200_000

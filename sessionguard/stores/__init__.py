@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class BuiltinStores:
-    """`memory:` and `disk:`; their modules are imported when the scheme is chosen."""
+    """`memory:`, `disk:` and `sqlite:`; their modules are imported when the scheme is chosen."""
 
     @hookimpl
     def sessionguard_register_stores(self) -> Mapping[str, Callable[[str, GuardSettings], SessionStore]]:
-        return {"memory": _memory, "disk": _disk}
+        return {"memory": _memory, "disk": _disk, "sqlite": _sqlite}
 
 
 def _memory(url: str, settings: GuardSettings) -> SessionStore:
@@ -30,3 +30,9 @@ def _disk(url: str, settings: GuardSettings) -> SessionStore:
     from sessionguard.stores.disk.store import DiskStore
 
     return DiskStore.from_url(url, settings)
+
+
+def _sqlite(url: str, settings: GuardSettings) -> SessionStore:
+    from sessionguard.stores.sqlite import SqliteStore
+
+    return SqliteStore.from_url(url, settings)

@@ -1,5 +1,5 @@
-"""The default store: one directory, many processes of one host.
+"""The default store: one directory, many processes of one host, on diskcache.
 
-`store` has the verbs, `worker` the one thread that touches the files, `strict` the serialisation that trusts nothing,
-`opening` what must be true of the directory first.
+`store` reads the URL, `opening` opens a database nobody has tampered with, `strict` is the serialisation that trusts
+nothing. The verbs and the thread are those of `stores.embedded`.
 """

@@ -1,27 +1,22 @@
-"""What must be true of a directory before conversations are kept in it, and the database it is opened as.
+"""A diskcache database that is ours from its first byte, and a check that it still is.
 
-The directory and its files belong to us alone; the schema is created by us in one transaction, and a database that
-holds anything else (a trigger, a table, a planted setting) is refused before diskcache obeys it.
+The schema is created by us in one transaction, and a database that holds anything else (a trigger, a table, a planted
+setting) is refused before diskcache obeys it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sqlite3
-import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import diskcache
-import platformdirs
 
-from sessionguard.errors import ConfigurationError
+from sessionguard.records import SessionRecord
 from sessionguard.stores.disk.strict import StrictDisk
-
-DATABASE = "cache.db"
-BUSY_SECONDS = 1.0
-SYNCHRONOUS = {"full": 2, "normal": 1}
+from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection, not_ours
+from sessionguard.stores.embedded.place import prepare
 
 _SCHEMA = (
     "CREATE TABLE Settings ( key TEXT NOT NULL UNIQUE, value)",
@@ -59,76 +54,60 @@ _SETTINGS = {
 _PRAGMAS = {name: value for name, value in _SETTINGS.items() if name.startswith("sqlite_")}
 
 
-def default_directory(namespace: str) -> Path:
-    """Return the place in the user's state directory, one per namespace."""
-    return platformdirs.user_state_path("sessionguard", appauthor=False) / namespace
+class DiskcacheDatabase:
+    """A `Database` on an open diskcache."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        try:
+            with self._cache.transact():
+                yield
+        except diskcache.Timeout as error:
+            # diskcache reports every failed BEGIN as Timeout; what SQLite said is kept as its context.
+            raise cast("Exception", error.__context__) from None
+
+    def get(self, key: str) -> SessionRecord | None:
+        return cast("SessionRecord | None", self._cache.get(key))
+
+    def put(self, key: str, record: SessionRecord) -> None:
+        self._cache.set(key, record)
+
+    def delete(self, key: str) -> None:
+        self._cache.delete(key)
+
+    def page(self, start: str, after: str, limit: int) -> Sequence[tuple[str, SessionRecord]]:
+        query = "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key > ? ORDER BY key LIMIT ?"
+        rows = self._cache._sql(query, (start, after, limit)).fetchall()
+        disk = self._cache.disk
+        return [(disk.get(key, raw), disk.fetch(mode, name, value, False)) for key, raw, mode, name, value in rows]
+
+    def keys(self, after: str, limit: int) -> Sequence[str]:
+        query = "SELECT key FROM Cache WHERE key > ? AND typeof(key) = 'text' ORDER BY key LIMIT ?"
+        return [key for (key,) in self._cache._sql(query, (after, limit))]
+
+    def close(self) -> None:
+        self._cache.close()
 
 
-def prepare(directory: Path) -> None:
-    """Make the directory and the database file private to us; raises ConfigurationError when they cannot be."""
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
-        _check_private(directory, stat.S_ISDIR, "directory", 0o700)
-        database = directory / DATABASE
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _check_private(database, stat.S_ISREG, "file", 0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"store: {directory} cannot be used ({error.strerror}); give SESSIONGUARD_STORE a directory this user can"
-            " write, such as disk:///var/lib/myapp/sessions"
-        ) from error
-
-
-def open_cache(directory: Path, synchronous: int) -> Any:
-    """Return the opened `diskcache.Cache`; raises ConfigurationError for a database that is not one of ours."""
-    prepare(directory)
-    _check_database(directory / DATABASE, synchronous)
-    cache = diskcache.Cache(str(directory), timeout=0, disk=StrictDisk, sqlite_synchronous=synchronous, **_SETTINGS)
+def open_database(path: Path, synchronous: str, *, remote_allowed: bool = False) -> DiskcacheDatabase:
+    """Open the database of a directory; raises ConfigurationError for a place or a file that is not ours."""
+    prepare(path.parent, path.name, remote_allowed=remote_allowed)
+    _check(path, synchronous)
+    settings = {**_SETTINGS, "sqlite_synchronous": SYNCHRONOUS[synchronous]}
+    cache = diskcache.Cache(str(path.parent), timeout=0, disk=StrictDisk, **settings)
     cache._sql("PRAGMA trusted_schema = OFF")
-    return cache
+    return DiskcacheDatabase(cache)
 
 
-def _check_private(path: Path, is_kind: Any, kind: str, mode: int) -> None:
-    status = path.lstat()
-    if not is_kind(status.st_mode):
-        raise ConfigurationError(f"store: {path} is not a {kind} (a symbolic link counts as none); name the real one")
-    if status.st_uid != os.geteuid():
-        raise ConfigurationError(f"store: {path} belongs to another user; set SESSIONGUARD_STORE to a {kind} of ours")
-    if status.st_mode & 0o777 != mode:
-        raise ConfigurationError(f"store: {path} must be readable and writable by us alone; run: chmod {mode:o} {path}")
-
-
-def _check_database(database: Path, synchronous: int) -> None:
-    try:
-        with contextlib.closing(sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute("PRAGMA journal_mode = wal")
-            connection.execute("BEGIN IMMEDIATE")
-            found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-            if not found:
-                _create(connection, synchronous)
-            elif found != set(_SCHEMA):
-                raise _not_ours(database, "has tables, indexes or triggers this package did not make")
-            settings = dict(connection.execute("SELECT key, value FROM Settings"))
-            connection.execute("COMMIT")
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
-        raise _not_ours(database, "is not a database") from error
-    pragmas = {name: value for name, value in settings.items() if name.startswith("sqlite_")}
+def _check(path: Path, synchronous: str) -> None:
+    settings = {**_SETTINGS, "sqlite_synchronous": SYNCHRONOUS[synchronous]}
+    with checked_connection(path, _SCHEMA) as (connection, is_new):
+        if is_new:
+            connection.executemany("INSERT INTO Settings VALUES (?, ?)", settings.items())
+        found = dict(connection.execute("SELECT key, value FROM Settings"))
+    pragmas = {name: value for name, value in found.items() if name.startswith("sqlite_")}
     if pragmas.pop("sqlite_synchronous", None) not in SYNCHRONOUS.values() or pragmas != _PRAGMAS:
-        raise _not_ours(database, "has a setting this package did not make")
-
-
-def _create(connection: sqlite3.Connection, synchronous: int) -> None:
-    for statement in _SCHEMA:
-        connection.execute(statement)
-    settings = {**_SETTINGS, "sqlite_synchronous": synchronous}
-    connection.executemany("INSERT INTO Settings VALUES (?, ?)", settings.items())
-
-
-def _not_ours(database: Path, what: str) -> ConfigurationError:
-    return ConfigurationError(f"store: {database} {what}; move it away or set SESSIONGUARD_STORE to another directory")
+        raise not_ours(path, "has a setting this package did not make")

@@ -1,13 +1,14 @@
-"""The one thread of a process that touches a directory's database.
+"""The one thread of a process that touches a database.
 
 Jobs wait in a queue; the thread takes all that have gathered, commits their writes in one transaction, serves their
-reads, and hands the answers back to the event loops they came from. A job never waits longer than its deadline.
+reads, and hands the answers back to the event loops they came from. A job never waits longer than its deadline. The
+file that was opened is compared with the one that has its name, inside every transaction and after its commit: nothing
+is acknowledged that went into a file somebody has deleted or replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import dataclasses
 import logging
@@ -20,17 +21,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import diskcache
-
 from sessionguard.errors import ConfigurationError, SessionGuardError, StoreUnavailable
+from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.place import identity
 
 JOB_SECONDS = 2.0
-STOP_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.005
 
 log = logging.getLogger("sessionguard")
 
 T = TypeVar("T")
+
+
+class FileReplaced(Exception):
+    """The database that is open is no longer the file of that name."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -45,10 +49,10 @@ class Job:
     answer: Any = None
     error: Exception | None = None
 
-    def run(self, cache: Any) -> None:
+    def run(self, database: Database) -> None:
         self.error = None
         try:
-            self.answer = self.work(cache)
+            self.answer = self.work(database)
         except SessionGuardError as error:
             self.error = error
 
@@ -62,19 +66,21 @@ class Job:
 
 
 class StoreThread:
-    """A daemon thread with this process's only connection to one database, opened by `open_cache` when needed."""
+    """A daemon thread with this process's only connection to the database in `path`, opened by `open_database`."""
 
-    def __init__(self, open_cache: Callable[[], Any]) -> None:
-        self._open_cache = open_cache
-        self._cache: Any = None
+    def __init__(self, path: Path, open_database: Callable[[], Database]) -> None:
+        self._path = path
+        self._open_database = open_database
+        self._database: Database | None = None
+        self._identity: Sequence[tuple[int, int]] = ()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stopping = False
         self._when_stopped: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="sessionguard-store", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Any], T], *, writes: bool) -> asyncio.Future[T]:
-        """Run `work(cache)` on the thread, in a transaction if it `writes`; fails with StoreUnavailable when late."""
+    def submit(self, work: Callable[[Database], T], *, writes: bool) -> asyncio.Future[T]:
+        """Run `work` on the thread, in a transaction if it `writes`; fails with StoreUnavailable when late."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.put(Job(work, writes, loop, future, time.monotonic() + JOB_SECONDS))
@@ -85,8 +91,10 @@ class StoreThread:
         self._when_stopped = when_stopped
         self._queue.put(None)
 
-    def join(self) -> None:
-        self._thread.join(STOP_SECONDS)
+    def join(self, seconds: float) -> bool:
+        """Wait for the end of the thread; returns whether it has come."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         waiting: list[Job] = []
@@ -116,7 +124,7 @@ class StoreThread:
             return
 
     def _attempt(self, jobs: Sequence[Job]) -> list[Job]:
-        """Answer the jobs, first all writes in one transaction, then the reads; return those a busy database delays."""
+        """Answer the jobs, first all writes in one transaction, then the reads; return those that have to wait."""
         now = time.monotonic()
         wanted = [job for job in jobs if not job.future.cancelled()]
         _fail([job for job in wanted if job.deadline <= now], StoreUnavailable("The session store is busy; try again."))
@@ -130,15 +138,15 @@ class StoreThread:
         if not jobs:
             return ()
         try:
-            if self._cache is None:
-                self._cache = self._open_cache()
-            with self._cache.transact() if writes else contextlib.nullcontext():
-                for job in jobs:
-                    job.run(self._cache)
+            self._execute(jobs, writes)
         except ConfigurationError as error:
             _fail(jobs, error)
+        except FileReplaced:
+            log.warning("the database %s was deleted or replaced; it is opened anew", self._path)
+            self._close()
+            return jobs
         except Exception as error:
-            if _is_busy(error):
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 return jobs
             log.warning("the session store failed and is opened anew: %r", error)
             self._close()
@@ -147,53 +155,29 @@ class StoreThread:
             _deliver(jobs)
         return ()
 
+    def _execute(self, jobs: Sequence[Job], writes: bool) -> None:
+        if self._database is None:
+            self._database = self._open_database()
+            self._identity = identity(self._path)
+        with self._database.transaction() if writes else contextlib.nullcontext():
+            self._check_identity()
+            for job in jobs:
+                job.run(self._database)
+        self._check_identity()
+
+    def _check_identity(self) -> None:
+        try:
+            current = identity(self._path)
+        except OSError:
+            current = ()
+        if current != self._identity:
+            raise FileReplaced
+
     def _close(self) -> None:
-        cache, self._cache = self._cache, None
-        if cache is not None:
+        database, self._database = self._database, None
+        if database is not None:
             with contextlib.suppress(sqlite3.Error):
-                cache.close()
-
-
-class StoreThreads:
-    """The store threads of this process, one per directory, shared by all stores that use it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._threads: dict[Path, tuple[StoreThread, int]] = {}
-
-    def acquire(self, directory: Path, open_cache: Callable[[], Any]) -> StoreThread:
-        with self._lock:
-            thread, users = self._threads.get(directory) or (StoreThread(open_cache), 0)
-            self._threads[directory] = thread, users + 1
-            return thread
-
-    def release(self, directory: Path) -> StoreThread | None:
-        """Give a thread back; its last user gets it, to stop it."""
-        with self._lock:
-            thread, users = self._threads.pop(directory)
-            if users > 1:
-                self._threads[directory] = thread, users - 1
-                return None
-            return thread
-
-    def stop_all(self) -> None:
-        """At interpreter exit: end every thread and wait, so that the databases are closed."""
-        with self._lock:
-            threads = [thread for thread, _ in self._threads.values()]
-        for thread in threads:
-            thread.stop()
-        for thread in threads:
-            thread.join()
-
-
-THREADS = StoreThreads()
-atexit.register(THREADS.stop_all)
-
-
-def _is_busy(error: Exception) -> bool:
-    # diskcache reports every failed BEGIN as Timeout; what SQLite said is kept as its context.
-    reason = error.__context__ if isinstance(error, diskcache.Timeout) else error
-    return isinstance(reason, sqlite3.OperationalError) and "locked" in str(reason)
+                database.close()
 
 
 def _fail(jobs: Iterable[Job], error: Exception) -> None:

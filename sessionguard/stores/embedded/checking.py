@@ -1,0 +1,43 @@
+"""A database is ours when it holds exactly the schema we create; anything else is refused before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from sessionguard.errors import ConfigurationError
+
+BUSY_SECONDS = 1.0
+SYNCHRONOUS = {"full": 2, "normal": 1}
+
+
+@contextlib.contextmanager
+def checked_connection(path: Path, schema: Collection[str]) -> Iterator[tuple[sqlite3.Connection, bool]]:
+    """Yield a connection inside a transaction, and whether `schema` has just been created in an empty file.
+
+    Raises ConfigurationError for a file that is no database or holds anything else, sqlite3.OperationalError for one
+    that is busy.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA journal_mode = wal")
+            connection.execute("BEGIN IMMEDIATE")
+            found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+            if found and found != set(schema):
+                raise not_ours(path, "has tables, indexes or triggers this package did not make")
+            for statement in () if found else schema:
+                connection.execute(statement)
+            yield connection, not found
+            connection.execute("COMMIT")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise not_ours(path, "is not a database") from error
+
+
+def not_ours(path: Path, what: str) -> ConfigurationError:
+    """Return the error for a database that somebody else has made or changed."""
+    return ConfigurationError(f"store: {path} {what}; move it away or set SESSIONGUARD_STORE to another directory")

@@ -1,0 +1,126 @@
+"""The verbs of the contract on a `Database`: each is one function that runs on the store thread.
+
+A function that writes runs inside a transaction that the thread has begun; it reads the row again before it decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from sessionguard.errors import CorruptRecord
+from sessionguard.records import Reservation, SessionRecord, Touch
+from sessionguard.store import SessionStore, wall_clock
+from sessionguard.stores.embedded import place
+from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.threads import THREADS, Lease
+
+PAGE = 500
+SWEEP = 50
+
+T = TypeVar("T")
+
+
+class EmbeddedStore(SessionStore):
+    """Rows in the file `name` of one directory, shared by the processes of one host.
+
+    `retention` is in milliseconds; `clock` gives milliseconds since the epoch.
+    """
+
+    coordination = "host"
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        open_database: Callable[[Path], Database],
+        *,
+        retention: int | None = None,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
+        self._directory = directory.absolute()
+        self._retention = retention
+        self._clock = clock
+        self._swept_to = ""
+        path = self._directory / name
+        self._lease = Lease(THREADS, path, lambda: open_database(path))
+
+    @property
+    def location(self) -> str:
+        return str(self._directory)
+
+    def warnings(self) -> Sequence[str]:
+        return list(place.warnings(self._directory))
+
+    async def get(self, key: str) -> SessionRecord | None:
+        return await self._run(lambda database: database.get(key), writes=False)
+
+    async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
+        def reserve(database: Database) -> Reservation:
+            now = self._clock()
+            row = database.get(key)
+            if row is None or row.may_be_replaced(replacing):
+                row = SessionRecord(candidate_id, now, now)
+                database.put(key, row)
+                self._sweep(database, now)
+            return Reservation(row, row.session_id == candidate_id, now)
+
+        return await self._run(reserve, writes=True)
+
+    async def touch(self, updates: Sequence[Touch]) -> None:
+        def touch(database: Database) -> None:
+            now = self._clock()
+            for update in updates:
+                row = database.get(update.key)
+                if row is None or row.session_id != update.session_id:
+                    continue
+                if (touched := row.touched(now - update.age)) is not row:
+                    database.put(update.key, touched)
+
+        await self._run(touch, writes=True)
+
+    async def forget(self, key: str, session_id: str, idle_before: int | None = None) -> bool:
+        def forget(database: Database) -> bool:
+            row = database.get(key)
+            if row is None or not row.may_be_forgotten(session_id, idle_before):
+                return False
+            database.delete(key)
+            return True
+
+        return await self._run(forget, writes=True)
+
+    async def scan(self, prefix: str = "") -> AsyncIterator[tuple[str, SessionRecord]]:
+        after = ""
+        while rows := await self._run(functools.partial(_page, prefix=prefix, after=after), writes=False):
+            for pair in rows:
+                yield pair
+            after = rows[-1][0]
+
+    async def ping(self) -> int:
+        return await self._run(lambda database: self._clock(), writes=False)
+
+    async def aclose(self) -> None:
+        await self._lease.aclose()
+
+    async def _run(self, work: Callable[[Database], T], *, writes: bool) -> T:
+        return await self._lease.submit(work, writes=writes)
+
+    def _sweep(self, database: Database, now: int) -> None:
+        """Remove rows beyond their retention, looking at a few more of them with every new row."""
+        if self._retention is None:
+            return
+        keys = database.keys(self._swept_to, SWEEP)
+        self._swept_to = keys[-1] if len(keys) == SWEEP else ""
+        for key in keys:
+            # A row that does not decode is not ours to remove, and not this request's to stumble over.
+            with contextlib.suppress(CorruptRecord):
+                row = database.get(key)
+                if row is not None and row.updated_at < now - self._retention:
+                    database.delete(key)
+
+
+def _page(database: Database, prefix: str, after: str) -> Sequence[tuple[str, SessionRecord]]:
+    return [(key, row) for key, row in database.page(prefix, after, PAGE) if key.startswith(prefix)]

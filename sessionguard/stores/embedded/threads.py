@@ -1,0 +1,111 @@
+"""The store threads of this process, one per database, shared by all stores that use it, and safe across a fork.
+
+SQLite is not: a connection that any thread of the parent ever opened makes a forked child lose its locks without a
+word. So before a fork every thread finishes its job, closes and ends; parent and child start new ones at first need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sessionguard.errors import StoreUnavailable
+from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.worker import StoreThread
+
+T = TypeVar("T")
+
+
+class StoreThreads:
+    """Threads by the path of their database. Stores hold leases; the last lease returned ends the thread."""
+
+    def __init__(self, patience: float = 5.0) -> None:
+        self.patience = patience
+        self.lock = threading.Lock()
+        self.running: dict[Path, StoreThread] = {}
+        self.poisoned: set[Path] = set()
+        self._leases: dict[Path, int] = {}
+        self._unfinished: set[Path] = set()
+
+    def enter(self, path: Path) -> None:
+        """Count a lease; the caller holds the lock."""
+        self._leases[path] = self._leases.get(path, 0) + 1
+
+    def leave(self, path: Path) -> StoreThread | None:
+        """Discount a lease; returns the thread to stop if it was the last. The caller holds the lock."""
+        self._leases[path] -= 1
+        if self._leases[path]:
+            return None
+        del self._leases[path]
+        return self.running.pop(path, None)
+
+    def stop_all(self) -> set[Path]:
+        """End every thread and wait; returns the databases that could not be closed within `patience` seconds."""
+        running, self.running = self.running, {}
+        for thread in running.values():
+            thread.stop()
+        return {path for path, thread in running.items() if not thread.join(self.patience)}
+
+    def before_fork(self) -> None:
+        self.lock.acquire()
+        self._unfinished = self.stop_all()
+
+    def after_fork_in_parent(self) -> None:
+        self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        # A connection that could not be closed is in this process now, and its locks are not: fail closed.
+        self.poisoned |= self._unfinished
+        self.lock.release()
+
+
+class Lease:
+    """One store's use of the thread of its database; nothing is opened before the first job."""
+
+    def __init__(self, threads: StoreThreads, path: Path, open_database: Callable[[], Database]) -> None:
+        self._threads = threads
+        self._path = path
+        self._open_database = open_database
+        self._entered = False
+
+    def submit(self, work: Callable[[Database], T], *, writes: bool) -> asyncio.Future[T]:
+        """Run `work` on the thread, in a transaction if it `writes`; raises or fails with StoreUnavailable."""
+        with self._threads.lock:
+            if self._path in self._threads.poisoned:
+                raise StoreUnavailable("This process was forked while its store was busy; restart it.")
+            if not self._entered:
+                self._threads.enter(self._path)
+                self._entered = True
+            if self._path not in self._threads.running:
+                self._threads.running[self._path] = StoreThread(self._path, self._open_database)
+            return self._threads.running[self._path].submit(work, writes=writes)
+
+    async def aclose(self) -> None:
+        """Give the thread back; wait for its end if nobody else uses it."""
+        with self._threads.lock:
+            thread = self._threads.leave(self._path) if self._entered else None
+            self._entered = False
+        if thread is not None:
+            loop = asyncio.get_running_loop()
+            stopped = loop.create_future()
+            thread.stop(lambda: loop.call_soon_threadsafe(_settle, stopped))
+            await stopped
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+THREADS = StoreThreads()
+atexit.register(THREADS.stop_all)
+os.register_at_fork(
+    before=THREADS.before_fork,
+    after_in_parent=THREADS.after_fork_in_parent,
+    after_in_child=THREADS.after_fork_in_child,
+)

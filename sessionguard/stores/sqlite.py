@@ -1,0 +1,100 @@
+"""The sqlite store: the same promises as `disk:` without diskcache, on the standard library alone."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sessionguard.codec import decode, encode
+from sessionguard.errors import CorruptRecord
+from sessionguard.records import SessionRecord
+from sessionguard.store import wall_clock
+from sessionguard.stores.embedded import url
+from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection
+from sessionguard.stores.embedded.place import prepare
+from sessionguard.stores.embedded.store import EmbeddedStore
+
+if TYPE_CHECKING:
+    from sessionguard.settings import GuardSettings
+
+DATABASE = "sessions.db"
+SCHEMA = ("CREATE TABLE Sessions (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",)
+
+
+class SqliteStore(EmbeddedStore):
+    """`synchronous` is `full` or `normal`; `retention` is in milliseconds, `clock` gives milliseconds."""
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        synchronous: str = "full",
+        network_filesystem: bool = False,
+        retention: int | None = None,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
+        opener = functools.partial(open_database, synchronous=synchronous, remote_allowed=network_filesystem)
+        super().__init__(Path(directory), DATABASE, opener, retention=retention, clock=clock)
+
+    @classmethod
+    def from_url(cls, text: str, settings: GuardSettings) -> SqliteStore:
+        """Read `sqlite:`, `sqlite:///path` and the options `synchronous` and `network_filesystem`."""
+        directory, synchronous, network_filesystem, retention = url.parse(text, settings)
+        return cls(directory, synchronous=synchronous, network_filesystem=network_filesystem, retention=retention)
+
+
+class SqliteDatabase:
+    """A `Database` on a plain connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        with self._connection:
+            yield
+
+    def get(self, key: str) -> SessionRecord | None:
+        found = self._connection.execute("SELECT row FROM Sessions WHERE key = ?", (key,)).fetchone()
+        return None if found is None else _decoded(found[0])
+
+    def put(self, key: str, record: SessionRecord) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO Sessions VALUES (?, ?)", (key, encode(record)))
+
+    def delete(self, key: str) -> None:
+        self._connection.execute("DELETE FROM Sessions WHERE key = ?", (key,))
+
+    def page(self, start: str, after: str, limit: int) -> Sequence[tuple[str, SessionRecord]]:
+        query = "SELECT key, row FROM Sessions WHERE key >= ? AND key > ? ORDER BY key LIMIT ?"
+        rows = self._connection.execute(query, (start, after, limit)).fetchall()
+        return [(key, _decoded(row)) for key, row in rows]
+
+    def keys(self, after: str, limit: int) -> Sequence[str]:
+        query = "SELECT key FROM Sessions WHERE key > ? ORDER BY key LIMIT ?"
+        return [key for (key,) in self._connection.execute(query, (after, limit))]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def open_database(path: Path, synchronous: str, *, remote_allowed: bool = False) -> SqliteDatabase:
+    """Open the database of a directory; raises ConfigurationError for a place or a file that is not ours."""
+    prepare(path.parent, path.name, remote_allowed=remote_allowed)
+    with checked_connection(path, SCHEMA):
+        pass
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[synchronous]}")
+    return SqliteDatabase(connection)
+
+
+def _decoded(row: object) -> SessionRecord:
+    if not isinstance(row, bytes):
+        raise CorruptRecord("The session store holds a value that is not bytes; it was left untouched.")
+    return decode(row)

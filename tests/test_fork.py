@@ -1,0 +1,278 @@
+"""A fork splits no conversation: whatever the store was doing, whoever lives on, whichever store the child uses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionguard import StoreUnavailable, singleflight, touches
+from sessionguard.stores.embedded.threads import Lease, StoreThreads
+from sessionguard.stores.sqlite import open_database
+
+COMMON = """
+import asyncio, json, os, subprocess, sys, threading, time
+from pathlib import Path
+from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.embedded.threads import THREADS
+from sessionguard.stores.sqlite import SqliteStore
+
+STORES = {"disk": DiskStore, "sqlite": SqliteStore}
+
+def reserve(store, name, keys):
+    async def reserve_all():
+        return [(await store.reserve(key, name, None)).record.session_id for key in keys]
+    return asyncio.run(reserve_all())
+"""
+
+STRANGER = (
+    COMMON
+    + """
+kind, directory, name, *keys = sys.argv[1:]
+print(json.dumps(reserve(STORES[kind](directory), name, keys)))
+"""
+)
+
+FAMILY = (
+    COMMON
+    + """
+kind, directory, state, parent, which, report, stranger = sys.argv[1:]
+store = STORES[kind](directory)
+
+def run(job):
+    return asyncio.run(job)
+
+def busy(writes):
+    begun = threading.Event()
+    def work(database):
+        begun.set()
+        time.sleep(0.3)
+    threading.Thread(target=run, args=(store._run(work, writes=writes),)).start()
+    begun.wait()
+
+if state == "idle":
+    reserve(store, "warm", ["warm"])
+elif state == "closed":
+    reserve(store, "warm", ["warm"])
+    run(store.aclose())
+elif state == "used by a thread that has ended":
+    thread = threading.Thread(target=reserve, args=(store, "warm", ["warm"]))
+    thread.start()
+    thread.join()
+elif state == "reading":
+    busy(writes=False)
+elif state == "writing":
+    busy(writes=True)
+
+def ask(name, keys):
+    command = [sys.executable, "-c", stranger, kind, directory, name, *keys]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+child = os.fork()
+if child:
+    if parent == "exits":
+        os._exit(0)
+    os.waitpid(child, 0)
+    Path(report + ".parent").write_text(json.dumps(reserve(store, "parent", ["a", "b", "c", "d"])))
+else:
+    while parent == "exits" and os.getppid() == int(os.environ["FAMILY"]):
+        time.sleep(0.01)
+    mine = store if which == "same" else STORES[kind](directory)
+    first = reserve(mine, "child", ["a"])
+    passing = ask("passing", ["b"])
+    second = reserve(mine, "child", ["b", "c"])
+    last = ask("last", ["a", "b", "c", "d"])
+    third = reserve(mine, "child", ["d"])
+    draft = Path(report + ".draft")
+    draft.write_text(json.dumps({"child": first + second + third, "passing": passing, "last": last}))
+    draft.replace(report)
+    os._exit(0)
+"""
+)
+
+STATES = ["unused", "idle", "closed", "used by a thread that has ended", "reading", "writing"]
+
+
+def wait_for(path: Path) -> Any:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, "the child never reported"
+        time.sleep(0.01)
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("kind", ["disk", "sqlite"])
+@pytest.mark.parametrize("which", ["same", "new"])
+@pytest.mark.parametrize("parent", ["lives", "exits"])
+@pytest.mark.parametrize("state", STATES)
+def test_parent_child_and_strangers_agree_on_every_id(
+    tmp_path: Path, kind: str, which: str, parent: str, state: str
+) -> None:
+    """One id per key, in the child, in the parent, and in processes that come by."""
+    report = tmp_path / "report"
+    script = f"import os; os.environ['FAMILY'] = str(os.getpid())\n{FAMILY}"
+    arguments = [kind, str(tmp_path / "sessions"), state, parent, which, str(report), STRANGER]
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True, timeout=60)
+    said = wait_for(report)
+
+    assert said == {
+        "child": ["child", "passing", "child", "last"],
+        "passing": ["passing"],
+        "last": [
+            "child",
+            "passing",
+            "child",
+            "last",
+        ],
+    }
+    if parent == "lives":
+        assert wait_for(tmp_path / "report.parent") == ["child", "passing", "child", "last"]
+
+
+POISONED = (
+    COMMON
+    + """
+from sessionguard import StoreUnavailable
+store = DiskStore(sys.argv[1])
+begun, go = threading.Event(), threading.Event()
+
+def stuck(database):
+    begun.set()
+    go.wait()
+
+threading.Thread(target=asyncio.run, args=(store._run(stuck, writes=False),)).start()
+begun.wait()
+THREADS.patience = 0.1
+child = os.fork()
+if child:
+    _, status = os.waitpid(child, 0)
+    go.set()
+    print(os.waitstatus_to_exitcode(status), reserve(store, "parent", ["key"]))
+else:
+    try:
+        reserve(store, "child", ["key"])
+    except StoreUnavailable as error:
+        os._exit(42 if "restart" in str(error) else 1)
+    os._exit(0)
+"""
+)
+
+
+def test_a_child_whose_store_could_not_be_closed_in_time_fails_closed(tmp_path: Path) -> None:
+    """503 in the child, never a second id; the parent goes on."""
+    command = [sys.executable, "-c", POISONED, str(tmp_path / "sessions")]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+
+    assert run.stdout == "42 ['parent']\n"
+
+
+GUARD = """
+import asyncio, os, sys
+from sessionguard import SessionGuard
+from sessionguard.testing import AppProbe, Exchange
+
+guard = SessionGuard(AppProbe(), store=f"disk://{sys.argv[1]}")
+
+async def serve():
+    for _ in range(2):
+        await Exchange(guard, [(b"x-openclaw-session-key", b"key")]).run()
+    return guard.scope["session_id"]
+
+before = asyncio.run(serve())
+assert len(guard._resolver._touches) == 1
+child = os.fork()
+if child == 0:
+    assert len(guard._resolver._touches) == 0
+    assert len(guard._resolver._flights) == 0
+    os._exit(0 if asyncio.run(serve()) == before else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_guard_that_was_used_before_a_fork_serves_on_in_the_child(tmp_path: Path) -> None:
+    """What was pending stays with the parent; the conversation is the same."""
+    command = [sys.executable, "-W", "ignore", "-c", GUARD, str(tmp_path / "sessions")]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+    assert run.returncode == 0, run.stderr
+
+
+# The same steps without a fork, one by one, where coverage and a debugger can see them.
+
+
+async def test_before_a_fork_the_database_is_closed_and_afterwards_opened_again(tmp_path: Path) -> None:
+    """Nobody can begin a job while the process is being copied."""
+    threads, path = StoreThreads(), tmp_path / "sessions" / "sessions.db"
+    lease = Lease(threads, path, lambda: open_database(path, "full"))
+    await lease.submit(lambda database: database.get("key"), writes=False)
+    threads.before_fork()
+    left = [file.name for file in path.parent.iterdir()]
+    locked = threads.lock.locked()
+    threads.after_fork_in_parent()
+    await lease.submit(lambda database: database.get("key"), writes=False)
+    await lease.aclose()
+
+    assert left == ["sessions.db"]
+    assert locked
+    assert not threads.lock.locked()
+
+
+async def test_a_database_that_stays_open_over_a_fork_is_never_used_in_the_child(tmp_path: Path) -> None:
+    """Its locks are the parent's."""
+    threads, path = StoreThreads(patience=0.05), tmp_path / "sessions" / "sessions.db"
+    lease = Lease(threads, path, lambda: open_database(path, "full"))
+    begun, go = threading.Event(), threading.Event()
+
+    def stuck(database: object) -> None:
+        begun.set()
+        go.wait()
+
+    job = lease.submit(stuck, writes=False)
+    await asyncio.to_thread(begun.wait)
+    threads.before_fork()
+    threads.after_fork_in_child()
+    with pytest.raises(StoreUnavailable, match="restart"):
+        lease.submit(lambda database: None, writes=False)
+    go.set()
+    await job
+
+
+async def test_a_child_forgets_what_its_parent_was_doing() -> None:
+    """Touches are the parent's to write, and its flights never land in the child."""
+
+    async def ignore(updates: object) -> None:
+        """Nothing to write to."""
+
+    pending = touches.PendingTouches(ignore, 60_000, lambda: 0)
+    pending.note("key", "id", 0)
+    flights: singleflight.SingleFlight[None] = singleflight.SingleFlight()
+    flight, _ = flights.board("key", lambda flight: asyncio.sleep(0))
+    touches._forget_all()
+    singleflight._forget_all()
+
+    assert (len(pending), len(flights)) == (0, 0)
+    await flight.task
+
+
+async def test_closing_a_store_may_be_cancelled(tmp_path: Path) -> None:
+    """The thread ends all the same, and has nobody to tell."""
+    threads, path = StoreThreads(), tmp_path / "sessions" / "sessions.db"
+    lease = Lease(threads, path, lambda: open_database(path, "full"))
+    go = threading.Event()
+    job = lease.submit(lambda database: go.wait(), writes=False)
+    closing = asyncio.ensure_future(lease.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    go.set()
+    await job
+    while any(thread.name == "sessionguard-store" for thread in threading.enumerate()):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0)

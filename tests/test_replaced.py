@@ -1,0 +1,130 @@
+"""A database that is deleted, replaced or closed under a running process forks no reservation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.embedded.store import EmbeddedStore
+from sessionguard.stores.sqlite import SqliteStore
+
+STORES: dict[str, Callable[[Path], EmbeddedStore]] = {"disk": DiskStore, "sqlite": SqliteStore}
+FILES = {"disk": "cache.db", "sqlite": "sessions.db"}
+
+STRANGER = """
+import asyncio, json, sys
+from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.sqlite import SqliteStore
+
+async def main(kind, directory, *keys):
+    store = {"disk": DiskStore, "sqlite": SqliteStore}[kind](directory)
+    print(json.dumps([(await store.reserve(key, "stranger", None)).record.session_id for key in keys]))
+    await store.aclose()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def delete_directory(directory: Path, name: str) -> None:
+    shutil.rmtree(directory)
+
+
+def delete_files(directory: Path, name: str) -> None:
+    for file in directory.glob(f"{name}*"):
+        file.unlink()
+
+
+def restore_by_rename(directory: Path, name: str) -> None:
+    """A backup taken earlier is moved over the live files."""
+    delete_files(directory, name)
+    for file in (directory.parent / "backup").iterdir():
+        file.replace(directory / file.name)
+
+
+def open_and_close(directory: Path, name: str) -> None:
+    """Any such pair drops every lock SQLite holds in this process; the next stranger to close deletes the log."""
+    os.close(os.open(directory / name, os.O_RDONLY))
+
+
+FAULTS = [delete_directory, delete_files, restore_by_rename, open_and_close]
+
+
+async def stranger(kind: str, directory: Path, *keys: str) -> list[str]:
+    command = [sys.executable, "-c", STRANGER, kind, str(directory), *keys]
+    run = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    ids: list[str] = json.loads(run.stdout)
+    return ids
+
+
+@pytest.mark.parametrize("first", ["us", "the stranger"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("kind", STORES)
+async def test_whoever_reserves_first_after_the_fault_is_the_one_for_both(
+    tmp_path: Path, kind: str, fault: Callable[[Path, str], None], first: str
+) -> None:
+    """The open file is compared with the one of that name before anything is acknowledged."""
+    directory, name = tmp_path / "sessions", FILES[kind]
+    store = STORES[kind](directory)
+    await store.reserve("before", "ours", None)
+    shutil.copytree(directory, tmp_path / "backup")
+    fault(directory, name)
+    answers: dict[str, list[str]] = {}
+    for who in (first, "the stranger" if first == "us" else "us"):
+        if who == "us":
+            answers[who] = [(await store.reserve(key, "us", None)).record.session_id for key in ("a", "b")]
+        else:
+            answers[who] = await stranger(kind, directory, "a", "b")
+    again = [(await store.reserve(key, "us-again", None)).record.session_id for key in ("a", "b", "c")]
+    last = await stranger(kind, directory, "a", "b", "c")
+    await store.aclose()
+
+    assert answers["us"] == answers["the stranger"] == again[:2]
+    assert again == last
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_a_file_that_is_replaced_during_a_transaction_acknowledges_nothing(tmp_path: Path, kind: str) -> None:
+    """The comparison after the commit sends the reservation to the file that has the name now."""
+    directory, name = tmp_path / "sessions", FILES[kind]
+    store = STORES[kind](directory)
+    await store.ping()
+    get = type(store._lease._open_database()).get
+    fell = False
+
+    def replaced_under_us(database: object, key: str) -> object:
+        nonlocal fell
+        if not fell:
+            fell = True
+            delete_files(directory, name)
+        return get(database, key)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as fault:
+        database = store._lease._threads.running[directory / name]._database
+        fault.setattr(type(database), "get", replaced_under_us)
+        reservation = await store.reserve("key", "ours", None)
+    found = await stranger(kind, directory, "key")
+    await store.aclose()
+
+    assert reservation.created
+    assert found == ["ours"]
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_a_read_after_a_replacement_is_of_the_new_file(tmp_path: Path, kind: str) -> None:
+    """A conversation that was wiped is not served from a deleted file."""
+    directory = tmp_path / "sessions"
+    store = STORES[kind](directory)
+    await store.reserve("key", "ours", None)
+    delete_directory(directory, FILES[kind])
+
+    assert await store.get("key") is None
+    await store.aclose()
