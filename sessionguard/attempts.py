@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class StoreAttempts:
-    """The verbs a resolution needs, with deadlines. Deadlines are in seconds of `time.monotonic`."""
+    """The verbs a resolution needs, with deadlines. Deadlines are in seconds of the running loop's clock."""
 
     def __init__(self, store: SessionStore, tell: Callable[..., None] | None = None) -> None:
         self._store = store
@@ -32,11 +32,11 @@ class StoreAttempts:
         self._reported = ""
 
     async def get(self, key: str, deadline: float) -> SessionRecord | None:
-        return await self._call("get", self._store.get(key), deadline - time.monotonic())
+        return await self._call("get", self._store.get(key), deadline - _now())
 
     async def now(self, deadline: float) -> int:
         """Return the store's clock in milliseconds."""
-        return await self._call("ping", self._store.ping(), deadline - time.monotonic())
+        return await self._call("ping", self._store.ping(), deadline - _now())
 
     async def touch(self, updates: Sequence[Touch]) -> None:
         await self._call("touch", self._store.touch(updates), ATTEMPT_SECONDS)
@@ -46,11 +46,11 @@ class StoreAttempts:
     ) -> Reservation:
         """Reserve; while the outcome is unknown and time is left, again with the very same arguments."""
         while True:
-            seconds = min(ATTEMPT_SECONDS, deadline - time.monotonic())
+            seconds = min(ATTEMPT_SECONDS, deadline - _now())
             try:
                 return await self._call("reserve", self._store.reserve(key, candidate_id, replacing), seconds)
             except StoreUnavailable:
-                if deadline - time.monotonic() <= PAUSE_SECONDS:
+                if deadline - _now() <= PAUSE_SECONDS:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
 
@@ -77,6 +77,10 @@ class StoreAttempts:
             self._reported = reason
             log.error("the session store cannot be used: %s", reason)
         return StoreUnavailable("The session store cannot be used; the server's log says why.")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:

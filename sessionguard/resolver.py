@@ -6,7 +6,6 @@ It knows a store contract and a clock; it has never heard of ASGI, plugins or an
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Callable
 from typing import Protocol
@@ -59,7 +58,7 @@ class SessionResolver:
             return Resolution(request.session_key or None, request.explicit_session_id, Origin.EXPLICIT)
         resolve = self._resolve_internal if request.internal else self._resolve_visible
         try:
-            return await resolve(request, time.monotonic() + self._timeout)
+            return await resolve(request, self._deadline())
         except StoreUnavailable:
             if not self._fail_open:
                 raise
@@ -67,7 +66,7 @@ class SessionResolver:
 
     async def rebind(self, session_key: str, row_key: str) -> Resolution:
         """Give the conversation a new session, whatever it holds now; there is never a moment without one."""
-        deadline = time.monotonic() + self._timeout
+        deadline = self._deadline()
         record = await self._attempts.get(row_key, deadline)
         for _ in range(TRIES):
             candidate = self._mint(session_key, record.session_id if record else None)
@@ -76,6 +75,9 @@ class SessionResolver:
             if reservation.created:
                 return _resolution(session_key, record, Origin.NEW)
         raise _contended()
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
 
     async def _resolve_internal(self, request: ResolutionRequest, deadline: float) -> Resolution:
         record = await self._attempts.get(request.row_key, deadline)
@@ -102,7 +104,7 @@ class SessionResolver:
             request.row_key, lambda flight: self._reserve(flight, request, observed, deadline)
         )
         late = flight.sealed
-        await asyncio.wait({flight.task}, timeout=max(0.0, deadline - time.monotonic()))
+        await asyncio.wait({flight.task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not flight.task.done():
             raise StoreUnavailable("The session store did not answer in time; try again.")
         if late or (not leads and _must_be_taken_over(flight.task)):

@@ -45,6 +45,7 @@ class PendingTouches:
         """Drop everything; for a forked child, whose parent still has it all and will write it."""
         self._pending.clear()
         self._alarm = None
+        atexit.unregister(self._save)
 
     def idle(self, key: str, session_id: str, now: int) -> int | None:
         """Return for how many milliseconds the session has not been used, None if nothing is pending for it."""

@@ -97,7 +97,9 @@ async def test_a_file_that_is_replaced_during_a_transaction_acknowledges_nothing
     directory, name = tmp_path / "sessions", FILES[kind]
     store = STORES[kind](directory)
     await store.ping()
-    get = type(store._lease._open_database()).get
+    database = store._lease._threads.running[directory / name]._database
+    assert database is not None
+    get = type(database).get
     fell = False
 
     def replaced_under_us(database: object, key: str) -> object:
@@ -108,7 +110,6 @@ async def test_a_file_that_is_replaced_during_a_transaction_acknowledges_nothing
         return get(database, key)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as fault:
-        database = store._lease._threads.running[directory / name]._database
         fault.setattr(type(database), "get", replaced_under_us)
         reservation = await store.reserve("key", "ours", None)
     found = await stranger(kind, directory, "key")

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sessionguard.codec import decode, encode
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import SessionRecord
-from sessionguard.store import wall_clock
-from sessionguard.stores.embedded import url
 from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection
 from sessionguard.stores.embedded.place import prepare
 from sessionguard.stores.embedded.store import EmbeddedStore
 
-if TYPE_CHECKING:
-    from sessionguard.settings import GuardSettings
-
-DATABASE = "sessions.db"
 SCHEMA = ("CREATE TABLE Sessions (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",)
-
-
-class SqliteStore(EmbeddedStore):
-    """`synchronous` is `full` or `normal`; `retention` is in milliseconds, `clock` gives milliseconds."""
-
-    def __init__(
-        self,
-        directory: str | os.PathLike[str],
-        *,
-        synchronous: str = "full",
-        network_filesystem: bool = False,
-        retention: int | None = None,
-        clock: Callable[[], int] = wall_clock,
-    ) -> None:
-        opener = functools.partial(open_database, synchronous=synchronous, remote_allowed=network_filesystem)
-        super().__init__(Path(directory), DATABASE, opener, retention=retention, clock=clock)
-
-    @classmethod
-    def from_url(cls, text: str, settings: GuardSettings) -> SqliteStore:
-        """Read `sqlite:`, `sqlite:///path` and the options `synchronous` and `network_filesystem`."""
-        directory, synchronous, network_filesystem, retention = url.parse(text, settings)
-        return cls(directory, synchronous=synchronous, network_filesystem=network_filesystem, retention=retention)
 
 
 class SqliteDatabase:
@@ -83,9 +52,9 @@ class SqliteDatabase:
         self._connection.close()
 
 
-def open_database(path: Path, synchronous: str, *, remote_allowed: bool = False) -> SqliteDatabase:
+def open_database(path: Path, synchronous: str, network_filesystem: bool = False) -> SqliteDatabase:
     """Open the database of a directory; raises ConfigurationError for a place or a file that is not ours."""
-    prepare(path.parent, path.name, remote_allowed=remote_allowed)
+    prepare(path.parent, path.name, remote_allowed=network_filesystem)
     with checked_connection(path, SCHEMA):
         pass
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -98,3 +67,10 @@ def _decoded(row: object) -> SessionRecord:
     if not isinstance(row, bytes):
         raise CorruptRecord("The session store holds a value that is not bytes; it was left untouched.")
     return decode(row)
+
+
+class SqliteStore(EmbeddedStore):
+    """Rows in a table of our own."""
+
+    file_name = "sessions.db"
+    open_database = staticmethod(open_database)

@@ -92,9 +92,9 @@ class DiskcacheDatabase:
         self._cache.close()
 
 
-def open_database(path: Path, synchronous: str, *, remote_allowed: bool = False) -> DiskcacheDatabase:
+def open_database(path: Path, synchronous: str, network_filesystem: bool = False) -> DiskcacheDatabase:
     """Open the database of a directory; raises ConfigurationError for a place or a file that is not ours."""
-    prepare(path.parent, path.name, remote_allowed=remote_allowed)
+    prepare(path.parent, path.name, remote_allowed=network_filesystem)
     _check(path, synchronous)
     settings = {**_SETTINGS, "sqlite_synchronous": SYNCHRONOUS[synchronous]}
     cache = diskcache.Cache(str(path.parent), timeout=0, disk=StrictDisk, **settings)

@@ -5,18 +5,25 @@ A function that writes runs inside a transaction that the thread has begun; it r
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import functools
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import Reservation, SessionRecord, Touch
 from sessionguard.store import SessionStore, wall_clock
-from sessionguard.stores.embedded import place
+from sessionguard.stores.embedded import place, url
 from sessionguard.stores.embedded.database import Database
 from sessionguard.stores.embedded.threads import THREADS, Lease
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from sessionguard.settings import GuardSettings
 
 PAGE = 500
 SWEEP = 50
@@ -25,28 +32,41 @@ T = TypeVar("T")
 
 
 class EmbeddedStore(SessionStore):
-    """Rows in the file `name` of one directory, shared by the processes of one host.
+    """Rows in one file of a directory, shared by the processes of one host.
 
-    `retention` is in milliseconds; `clock` gives milliseconds since the epoch.
+    `synchronous` is `full` or `normal`; `network_filesystem` allows a directory on one; `retention` is in milliseconds;
+    `clock` gives milliseconds since the epoch.
     """
 
     coordination = "host"
+    file_name: ClassVar[str]
 
     def __init__(
         self,
-        directory: Path,
-        name: str,
-        open_database: Callable[[Path], Database],
+        directory: str | os.PathLike[str],
         *,
+        synchronous: str = "full",
+        network_filesystem: bool = False,
         retention: int | None = None,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
-        self._directory = directory.absolute()
+        self._directory = Path(directory).absolute()
         self._retention = retention
         self._clock = clock
         self._swept_to = ""
-        path = self._directory / name
-        self._lease = Lease(THREADS, path, lambda: open_database(path))
+        path = self._directory / self.file_name
+        self._lease = Lease(THREADS, path, lambda: self.open_database(path, synchronous, network_filesystem))
+
+    @classmethod
+    def from_url(cls, text: str, settings: GuardSettings) -> Self:
+        """Read `scheme:` or `scheme:///path` with the options `synchronous` and `network_filesystem`."""
+        directory, synchronous, network_filesystem, retention = url.parse(text, settings)
+        return cls(directory, synchronous=synchronous, network_filesystem=network_filesystem, retention=retention)
+
+    @staticmethod
+    @abc.abstractmethod
+    def open_database(path: Path, synchronous: str, network_filesystem: bool) -> Database:
+        """Open the file; raises ConfigurationError for a place or a file that is not ours."""
 
     @property
     def location(self) -> str:
