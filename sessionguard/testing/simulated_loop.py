@@ -28,6 +28,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._simulated = 0.0
         super().__init__(Timeless(self._skip))
+        self.set_debug(False)  # Python's development mode would make thousands of schedules take minutes.
 
     def time(self) -> float:
         return self._simulated
