@@ -92,7 +92,16 @@ async def test_a_supported_lifespan_passes_and_closes_the_store_with_its_touches
     """In this order: flush, close, then the server hears that shutdown is complete."""
     store = Closing()
     guard = SessionGuard(supporting, store=store)
-    server = Server(guard)
+    closed_when_told: list[int] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def watch(message: Any) -> None:
+            closed_when_told.append(store.closed)
+            await send(message)
+
+        await guard(scope, receive, watch)
+
+    server = Server(watched)
     await server.say("startup")
     for _ in range(2):
         await Exchange(guard, [KEY]).run()
@@ -102,6 +111,7 @@ async def test_a_supported_lifespan_passes_and_closes_the_store_with_its_touches
 
     assert server.answers == ["startup.complete", "shutdown.complete"]
     assert (store.closed, store.touched) == (1, 1)
+    assert closed_when_told == [0, 1]
 
 
 async def test_an_application_without_a_lifespan_raises_as_it_always_did() -> None:
