@@ -42,6 +42,9 @@ class ResetRule:
         return self.idle is None or now - last_used <= self.idle
 
 
+NEVER = ResetRule()
+
+
 @dataclass(frozen=True, slots=True)
 class ResetPolicy:
     """The rule of every conversation: `default`, overridden per kind of key, overridden per channel.
@@ -70,7 +73,7 @@ class ResetPolicy:
 
     @property
     def never_resets(self) -> bool:
-        return not self.overrides and self.default == ResetRule()
+        return not self.overrides and self.default == NEVER
 
     @property
     def shortest_idle(self) -> int | None:

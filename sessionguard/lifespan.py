@@ -74,9 +74,10 @@ class StoreLifespan:
             await self._flush_quietly()
             with _users_lock:
                 _users[id(self._store)] -= 1
-                last = not +_users[id(self._store)]
-            if last:
-                del _users[id(self._store)]
+                is_last = not _users[id(self._store)]
+                if is_last:
+                    del _users[id(self._store)]
+            if is_last:
                 await self._store.aclose()
 
         return leave

@@ -77,6 +77,8 @@ class PendingTouches:
             await self._touch([Touch(key, id_, max(0, now - seen)) for key, (id_, seen) in batch])
             self._settle(batch)
         if not self._pending:
+            # The next note sets the alarm, and with it the saving at exit, anew.
+            self._alarm = None
             atexit.unregister(self._save)
 
     def _settle(self, written: Sequence[tuple[str, tuple[str, int]]]) -> None:

@@ -530,6 +530,24 @@ async def test_a_guard_says_once_where_conversations_are_kept(caplog: pytest.Log
     assert caplog.text.count("whoever may send a session key") == 1
 
 
+async def test_no_log_holds_a_raw_key(caplog: pytest.LogCaptureFixture) -> None:
+    """Not when all is well, not when a key is refused, not when a plugin or the store fails."""
+
+    class Faulty:
+        @hookimpl
+        def sessionguard_principal(self) -> None:
+            raise ZeroDivisionError
+
+    caplog.set_level(logging.DEBUG)
+    guards = [guarded(), guarded(plugins=[Faulty()]), guarded(store=Broken(ConnectionError("refused")))]
+    for guard in guards:
+        for key in (b"hush-hush", b"cron:hush-hush", b"hush hush"):
+            await Exchange(guard, [(b"x-openclaw-session-key", key)]).run()
+
+    assert caplog.records
+    assert "hush" not in caplog.text
+
+
 class Slow(MemoryStore):
     """A store whose reservations wait until they are let go."""
 

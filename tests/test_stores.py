@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sessionguard import ConfigurationError, GuardSettings, SessionStore
+from sessionguard import ConfigurationError, GuardSettings, SessionStore, StoreUnavailable
 from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
 from sessionguard.testing import SessionStoreContract
@@ -85,3 +87,28 @@ async def test_a_memory_store_takes_its_retention_from_the_settings(url: str) ->
 
     assert store._retention == 7_200_000
     assert SessionStore.warnings(store) == ()
+
+
+@pytest.mark.parametrize("kind", [DiskStore, SqliteStore])
+async def test_a_full_store_refuses_new_conversations_and_keeps_the_others(
+    kind: type[EmbeddedStore], tmp_path: Path
+) -> None:
+    """SQLite's own error, made with its limit of pages; when there is room again everything works."""
+    store = kind(tmp_path / "sessions")
+    record = (await store.reserve("established", "id", None)).record
+
+    def fill(database: Any) -> None:
+        connection = getattr(database, "_connection", None) or database._cache._con
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    await store._run(fill, writes=False)
+    established = await store.get("established")
+    with pytest.raises(StoreUnavailable):
+        await asyncio.gather(*(store.reserve("k" * 200 + str(number), "id", None) for number in range(200)))
+    again = await store.reserve("k" * 200 + "0", "id", None)
+    still = await store.get("established")
+    await store.aclose()
+
+    assert established == still == record
+    assert again.created

@@ -180,6 +180,23 @@ async def test_a_process_that_ends_without_a_lifespan_saves_its_touches(tmp_path
     assert rows[0].updated_at > rows[0].session_started_at
 
 
+def test_what_is_noted_after_a_flush_is_saved_at_exit_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush by hand does not leave later touches to an alarm that may never ring."""
+    saved: list[object] = []
+
+    async def serve() -> PendingTouches:
+        touches = pending(Sink(), interval=60_000)
+        touches.note("key", "id", 900)
+        await touches.flush()
+        monkeypatch.setattr(atexit, "register", saved.append)
+        touches.note("key", "id", 1000)
+        return touches
+
+    touches = asyncio.run(serve())
+
+    assert saved == [touches._save]
+
+
 async def test_a_guard_with_nothing_pending_is_free_to_go() -> None:
     """The exit hook holds only those who have something to save."""
     sink = Sink()
