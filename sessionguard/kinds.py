@@ -32,7 +32,7 @@ class Kind(NamedTuple):
         try:
             value = self.read(text)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{where}: {error}") from None
+            raise ConfigurationError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
         except (ValueError, KeyError):
             raise self._illegal(text, where) from None
         if not self._allows(value):

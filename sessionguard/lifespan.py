@@ -24,11 +24,16 @@ _users_lock = threading.Lock()
 
 
 class StoreLifespan:
-    """One guard's part in the life of its store; `flush` writes what the guard still holds for it."""
+    """One guard's part in the life of its store.
 
-    def __init__(self, store: SessionStore, flush: Callable[[], Awaitable[None]]) -> None:
+    `flush` writes what the guard still holds for it, `announce` is called when the store has answered for the first
+    time.
+    """
+
+    def __init__(self, store: SessionStore, flush: Callable[[], Awaitable[None]], announce: Callable[[], None]) -> None:
         self._store = store
         self._flush = flush
+        self._announce = announce
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a lifespan through; a store that cannot work fails the start before the application sees it."""
@@ -61,6 +66,8 @@ class StoreLifespan:
             raise
         except Exception as error:
             log.warning("the session store does not answer yet (%r); requests with a key will be refused", error)
+        else:
+            self._announce()
 
     def _enter(self) -> Callable[[], Awaitable[None]]:
         with _users_lock:

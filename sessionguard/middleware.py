@@ -80,7 +80,7 @@ class SessionGuard:
             touch_interval=touch_interval,
             fail_open=settings.on_store_error == "open",
         )
-        self._lifespan = StoreLifespan(store, touches.flush)
+        self._lifespan = StoreLifespan(store, touches.flush, self._announce)
         self._tell_resolved = observer("sessionguard_session_resolved", hooks["sessionguard_session_resolved"])
         self._tell_refused = observer("sessionguard_request_refused", hooks["sessionguard_request_refused"])
         self._forward_header = settings.forward_header.encode() if settings.forward_header else None
@@ -95,7 +95,6 @@ class SessionGuard:
         if scope["type"] in ("http", "websocket"):
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
-            self._announce()
             await self._lifespan.run(self._app, scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -138,8 +137,9 @@ class SessionGuard:
         request = self._policy.ask(scope)
         if request is None:
             return None
-        self._announce()
         resolution = await self._resolver.resolve(request)
+        if resolution.session_started_at is not None:
+            self._announce()
         if self._tell_resolved is not None:
             self._tell_resolved(scope, resolution)
         return resolution
@@ -158,7 +158,7 @@ class SessionGuard:
         return asgi.with_response_headers(send, headers) if headers else send
 
     def _announce(self) -> None:
-        """Say once what this guard stands on."""
+        """Say once what this guard stands on, when the store has been used and knows its place."""
         if self._announced:
             return
         self._announced = True

@@ -38,7 +38,7 @@ class SessionStore(abc.ABC):
         """Where the rows are, for people: a path or a URL without its password."""
 
     def warnings(self) -> Sequence[str]:
-        """What an operator should know about this place; logged once when a guard starts."""
+        """What an operator should know about this place, without waiting for anything; logged once it has been used."""
         return ()
 
     @abc.abstractmethod

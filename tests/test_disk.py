@@ -22,6 +22,7 @@ from sessionguard import ConfigurationError, CorruptRecord, GuardSettings, Store
 from sessionguard.stores.disk.opening import open_database
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.disk.strict import StrictDisk
+from sessionguard.stores.embedded import place
 from sessionguard.stores.embedded.threads import THREADS, Lease, StoreThreads
 
 KEY = "default//agent:main:key"
@@ -576,7 +577,7 @@ def test_a_percent_sign_in_a_url_is_an_encoded_character(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("place", "container", "volume", "expected"),
+    ("directory", "container", "volume", "expected"),
     [
         ("/tmp/sessions", False, False, ["temporary"]),
         ("/var/lib/app", False, False, []),
@@ -585,17 +586,30 @@ def test_a_percent_sign_in_a_url_is_an_encoded_character(tmp_path: Path) -> None
     ],
 )
 def test_an_unlucky_place_is_mentioned(
-    monkeypatch: pytest.MonkeyPatch, place: str, container: bool, volume: bool, expected: list[str]
+    monkeypatch: pytest.MonkeyPatch, directory: str, container: bool, volume: bool, expected: list[str]
 ) -> None:
     """Temporary directories and the inside of a container lose their rows; the operator is told."""
     monkeypatch.setattr("sessionguard.stores.embedded.place.CONTAINER_MARKS", ())
-    monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
+    monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr("os.path.ismount", lambda path: volume and str(path) == "/var/lib")
     if container:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     else:
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
-    warnings = DiskStore(place).warnings()
+    warnings = list(place.warnings(Path(directory)))
 
     assert [word for word in ("temporary", "container") if any(word in warning for warning in warnings)] == expected
+
+
+async def test_a_store_looks_at_its_place_when_it_opens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On its own thread, because a disk that hangs must hang nobody else."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    store = DiskStore(tmp_path / "sessions")
+    unopened = store.warnings()
+    await store.ping()
+    opened = store.warnings()
+    await store.aclose()
+
+    assert unopened == ()
+    assert "the directory is a temporary one; conversations end when it is cleaned" in opened

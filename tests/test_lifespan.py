@@ -88,6 +88,27 @@ class Server:
         return [message["type"].removeprefix("lifespan.") for message in self.sent]
 
 
+class Unreachable(MemoryStore):
+    """Does not answer."""
+
+    async def ping(self) -> int:
+        raise StoreUnavailable("down")
+
+
+@pytest.mark.parametrize(("store", "times"), [(MemoryStore(), 1), (Unreachable(), 0)], ids=["answers", "does not"])
+async def test_a_server_that_starts_says_where_conversations_are_kept(
+    store: MemoryStore, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before any request, once the store has answered."""
+    caplog.set_level("INFO", "sessionguard")
+    server = Server(SessionGuard(supporting, store=store))
+    await server.say("startup")
+    said = caplog.text.count("conversations are kept in the memory of this process")
+    await server.say("shutdown")
+
+    assert said == times
+
+
 async def test_a_supported_lifespan_passes_and_closes_the_store_with_its_touches_written() -> None:
     """In this order: flush, close, then the server hears that shutdown is complete."""
     store = Closing()

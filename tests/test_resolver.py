@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import uuid
 from collections import Counter
@@ -26,6 +27,7 @@ from sessionguard import (
     hookimpl,
 )
 from sessionguard.resolver import TRIES
+from sessionguard.singleflight import SingleFlight
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import AppProbe, Exchange
 
@@ -531,6 +533,25 @@ async def test_followers_take_over_when_the_first_callers_reservation_fails() ->
     assert origins(resolutions)[Origin.NEW] == 1
 
 
+async def test_those_who_asked_at_the_same_time_take_over_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They boarded before anything was sent; only the first caller's own time is up."""
+    monkeypatch.setattr("sessionguard.attempts.PAUSE_SECONDS", 60.0)
+    world = World()
+    process = world.process()
+
+    async def refuse_once() -> None:
+        world.store.before.clear()
+        raise StoreUnavailable("down")
+
+    world.store.before["reserve"] = refuse_once
+    first, *others = await asyncio.gather(*(process.resolve() for _ in range(5)), return_exceptions=True)
+    resolutions = [other for other in others if isinstance(other, Resolution)]
+
+    assert isinstance(first, StoreUnavailable)
+    assert origins(resolutions) == {Origin.NEW: 1, Origin.JOINED: 3}
+    assert len(ids(resolutions)) == 1
+
+
 async def test_a_failure_that_would_repeat_is_everybodys() -> None:
     """A mint that fails and a corrupt row are told to all who asked."""
     world = World()
@@ -691,6 +712,22 @@ async def test_a_cancelled_reservation_is_taken_over() -> None:
 
     assert len(resolutions) >= 2
     assert len(ids(resolutions)) == 1
+
+
+def test_event_loops_share_no_flight() -> None:
+    """A task is awaited in its own loop only, and that one may have stopped turning."""
+    flights: SingleFlight[str] = SingleFlight()
+
+    async def fly(name: str) -> tuple[bool, asyncio.Task[str]]:
+        flight, leads = flights.board(ROW, lambda flight: asyncio.sleep(0, name))
+        return leads, flight.task
+
+    with contextlib.closing(asyncio.new_event_loop()) as first, contextlib.closing(asyncio.new_event_loop()) as second:
+        boarded = [loop.run_until_complete(fly(name)) for loop, name in ((first, "first"), (second, "second"))]
+        landed = [loop.run_until_complete(task) for loop, (_, task) in zip((first, second), boarded, strict=True)]
+
+    assert [leads for leads, _ in boarded] == [True, True]
+    assert landed == ["first", "second"]
 
 
 async def test_idle_keys_cost_no_memory() -> None:

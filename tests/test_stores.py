@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sessionguard import ConfigurationError, GuardSettings, SessionStore, StoreUnavailable
+from sessionguard import ConfigurationError, GuardSettings, SessionRecord, SessionStore, StoreUnavailable
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
@@ -112,3 +114,73 @@ async def test_a_full_store_refuses_new_conversations_and_keeps_the_others(
 
     assert established == still == record
     assert again.created
+
+
+@pytest.mark.parametrize("kind", [DiskStore, SqliteStore])
+async def test_a_store_that_keeps_failing_says_so_once(
+    kind: type[EmbeddedStore], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And again when it has worked in between."""
+    store = kind(tmp_path / "sessions")
+
+    def fail(database: Any) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    for _ in range(2):
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await store._run(fail, writes=True)
+        await store.reserve("key", "id", None)
+    await store.aclose()
+
+    assert caplog.text.count("failed and is opened anew") == 2
+
+
+@pytest.mark.parametrize(("kind", "table"), [(DiskStore, "Cache"), (SqliteStore, "Sessions")])
+async def test_a_commit_that_fails_acknowledges_nothing(kind: type[EmbeddedStore], table: str, tmp_path: Path) -> None:
+    """SQLite's own error: with every row comes one that breaks a constraint, and only the commit finds out."""
+    store = kind(tmp_path / "sessions")
+    loop, heard = asyncio.get_running_loop(), threading.Event()
+
+    def wait_for_the_loop(statement: str) -> None:
+        if statement == "COMMIT":  # Whoever was answered too early has his answer before this goes on.
+            loop.call_soon_threadsafe(heard.set)
+            heard.wait(10)
+
+    def doom(database: Any) -> None:
+        connection = getattr(database, "_connection", None) or database._cache._con
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("CREATE TEMP TABLE parent (id PRIMARY KEY)")
+        connection.execute("CREATE TEMP TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+        connection.execute(
+            f"CREATE TEMP TRIGGER doom AFTER INSERT ON main.{table} BEGIN INSERT INTO child VALUES (1); END"
+        )
+        connection.set_trace_callback(wait_for_the_loop)
+
+    await store._run(doom, writes=False)
+    with pytest.raises(StoreUnavailable):
+        await store.reserve("key", "lost", None)
+    row = await store.get("key")
+    again = await store.reserve("key", "kept", None)
+    await store.aclose()
+
+    assert heard.is_set()
+    assert row is None
+    assert again.created
+
+
+@pytest.mark.parametrize("kind", [DiskStore, SqliteStore])
+async def test_a_write_that_fails_halfway_leaves_nothing_behind(kind: type[EmbeddedStore], tmp_path: Path) -> None:
+    """All that one transaction has written goes with it."""
+    store = kind(tmp_path / "sessions")
+
+    def write_and_fail(database: Any) -> None:
+        database.put("key", SessionRecord("half", 0, 0))
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(StoreUnavailable):
+        await store._run(write_and_fail, writes=True)
+    row = await store.get("key")
+    await store.aclose()
+
+    assert row is None

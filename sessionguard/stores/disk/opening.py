@@ -54,6 +54,18 @@ _SETTINGS = {
 _PRAGMAS = {name: value for name, value in _SETTINGS.items() if name.startswith("sqlite_")}
 
 
+class StrictCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
+    """A cache that trusts no schema, and holds no connection to a database it cannot open."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        try:
+            super().__init__(*arguments, **settings)
+            self._sql("PRAGMA trusted_schema = OFF")
+        except BaseException:
+            self.close()
+            raise
+
+
 class DiskcacheDatabase:
     """A `Database` on an open diskcache."""
 
@@ -97,9 +109,7 @@ def open_database(path: Path, synchronous: str, network_filesystem: bool = False
     prepare(path.parent, path.name, remote_allowed=network_filesystem)
     _check(path, synchronous)
     settings = {**_SETTINGS, "sqlite_synchronous": SYNCHRONOUS[synchronous]}
-    cache = diskcache.Cache(str(path.parent), timeout=0, disk=StrictDisk, **settings)
-    cache._sql("PRAGMA trusted_schema = OFF")
-    return DiskcacheDatabase(cache)
+    return DiskcacheDatabase(StrictCache(str(path.parent), timeout=0, disk=StrictDisk, **settings))
 
 
 def _check(path: Path, synchronous: str) -> None:

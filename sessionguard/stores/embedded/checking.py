@@ -23,11 +23,10 @@ def checked_connection(path: Path, schema: Collection[str]) -> Iterator[tuple[sq
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")
+            _found(connection, path, schema)  # Before the journal mode, which would already change what is not ours.
             connection.execute("PRAGMA journal_mode = wal")
             connection.execute("BEGIN IMMEDIATE")
-            found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-            if found and found != set(schema):
-                raise not_ours(path, "has tables, indexes or triggers this package did not make")
+            found = _found(connection, path, schema)
             for statement in () if found else schema:
                 connection.execute(statement)
             yield connection, not found
@@ -36,6 +35,14 @@ def checked_connection(path: Path, schema: Collection[str]) -> Iterator[tuple[sq
         raise
     except sqlite3.DatabaseError as error:
         raise not_ours(path, "is not a database") from error
+
+
+def _found(connection: sqlite3.Connection, path: Path, schema: Collection[str]) -> bool:
+    """Return whether the file holds anything yet; raises ConfigurationError if that is not `schema`."""
+    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if found and found != set(schema):
+        raise not_ours(path, "has tables, indexes or triggers this package did not make")
+    return bool(found)
 
 
 def not_ours(path: Path, what: str) -> ConfigurationError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sessionguard.errors import ConfigurationError
 
 CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 MOUNTS = Path("/proc/self/mountinfo")
+TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - looked for, not used
 REMOTE = frozenset(
     {"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs", "virtiofs"}
 )
@@ -74,7 +74,8 @@ def file_system(path: Path) -> str | None:
 
 def warnings(directory: Path) -> Iterator[str]:
     """Say what makes the place an unlucky one."""
-    if directory.is_relative_to(tempfile.gettempdir()) or directory.is_relative_to("/dev/shm"):  # noqa: S108 - looked for
+    # Not tempfile.gettempdir(), which writes a file to find out and raises where nothing can be written.
+    if any(map(directory.is_relative_to, (*TEMPORARY, os.environ.get("TMPDIR") or TEMPORARY[0]))):
         yield "the directory is a temporary one; conversations end when it is cleaned"
     in_container = any(map(os.path.exists, CONTAINER_MARKS)) or "KUBERNETES_SERVICE_HOST" in os.environ
     if in_container and not any(map(os.path.ismount, (directory, *directory.parents[:-1]))):

@@ -54,8 +54,16 @@ class EmbeddedStore(SessionStore):
         self._retention = retention
         self._clock = clock
         self._swept_to = ""
+        self._warnings: Sequence[str] = ()
         path = self._directory / self.file_name
-        self._lease = Lease(THREADS, path, lambda: self.open_database(path, synchronous, network_filesystem))
+
+        def open_database() -> Database:
+            database = self.open_database(path, synchronous, network_filesystem)
+            # Here and not in `warnings`, because looking at the place can take as long as its disk likes.
+            self._warnings = tuple(place.warnings(self._directory))
+            return database
+
+        self._lease = Lease(THREADS, path, open_database)
 
     @classmethod
     def from_url(cls, text: str, settings: GuardSettings) -> Self:
@@ -73,7 +81,7 @@ class EmbeddedStore(SessionStore):
         return str(self._directory)
 
     def warnings(self) -> Sequence[str]:
-        return list(place.warnings(self._directory))
+        return self._warnings
 
     async def get(self, key: str) -> SessionRecord | None:
         return await self._run(lambda database: database.get(key), writes=False)

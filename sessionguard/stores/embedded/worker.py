@@ -75,6 +75,7 @@ class StoreThread:
         self._identity: Sequence[tuple[int, int]] = ()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stopping = False
+        self._reported = ""
         self._when_stopped: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="sessionguard-store", daemon=True)
         self._thread.start()
@@ -148,8 +149,7 @@ class StoreThread:
         except Exception as error:
             if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 return jobs
-            log.warning("the session store failed and is opened anew: %r", error)
-            self._close()
+            self._recover(error)
             _fail(jobs, StoreUnavailable("The session store failed; try again."))
         else:
             _deliver(jobs)
@@ -164,6 +164,19 @@ class StoreThread:
             for job in jobs:
                 job.run(self._database)
         self._check_identity()
+        if writes:
+            self._reported = ""
+
+    def _recover(self, error: Exception) -> None:
+        if self._database is not None and isinstance(error, sqlite3.OperationalError) and "is full" in str(error):
+            # Rolled back and whole: reads go on, while to open anew would itself need room.
+            what = "has no room for another row"
+        else:
+            what = "failed and is opened anew"
+            self._close()
+        if repr(error) != self._reported:
+            self._reported = repr(error)
+            log.warning("the session store %s: %r", what, error)
 
     def _check_identity(self) -> None:
         try:
