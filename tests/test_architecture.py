@@ -60,6 +60,7 @@ LIBRARIES = {
     "platformdirs": {"stores/embedded", "cli"},
     "pluggy": {"hookspecs", "openclaw", "stores/__init__", "plugins"},
     "pytest": {"testing"},
+    "pytest_sessionguard": {"testing"},
     "rich": {"cli"},
     "typer": {"cli"},
     "uvicorn": {"cli"},

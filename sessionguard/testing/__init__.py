@@ -6,9 +6,14 @@ class TestMyStore(SessionStoreContract):
     @pytest.fixture
     def store(self, tmp_path):
         return MyStore(tmp_path)
+
+`FailureContract` and `RaceContract` are subclassed likewise; `pytest --sessionguard-store=URL` runs all three on the
+store at a URL, without a line of code.
 """
 
 from sessionguard.testing.contract import SessionStoreContract
+from sessionguard.testing.failures import FailureContract
 from sessionguard.testing.probe import AppProbe, Exchange
+from sessionguard.testing.races import RaceContract
 
-__all__ = ("AppProbe", "Exchange", "SessionStoreContract")
+__all__ = ("AppProbe", "Exchange", "FailureContract", "RaceContract", "SessionStoreContract")

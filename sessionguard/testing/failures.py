@@ -1,0 +1,60 @@
+"""What clients see when the k-th call to a store fails, for every k: the one id, or 503, and afterwards the one id."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pytest_sessionguard import Tally
+from sessionguard.store import SessionStore
+from sessionguard.testing.client import RecordingClient
+from sessionguard.testing.failing_store import FailingStore, Fault
+from sessionguard.testing.history import Recorder, read
+from sessionguard.testing.models import judge_conversations
+from sessionguard.testing.scenario import scenario
+
+IDLE = 2.0
+MOST_CALLS = 30
+
+
+class FailureContract:
+    """Subclass this as `Test...` and override `store` with a fixture that returns a fresh, empty store."""
+
+    @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.value)
+    @scenario
+    async def test_whichever_call_fails_a_conversation_has_one_id(
+        self, store: SessionStore, fault: Fault, tmp_path: Path, tally: Tally
+    ) -> None:
+        history = Recorder(tmp_path / "history")
+        calm = RecordingClient(store, history, idle=IDLE)
+        await asyncio.gather(*(calm.resolve(f"stale-{k}") for k in range(1, MOST_CALLS)))
+        await asyncio.sleep(1.1 * IDLE)
+
+        failed = await asyncio.gather(*(_with_failure(store, history, fault, k) for k in range(1, MOST_CALLS)))
+        answers = [await calm.resolve(f"{state}-{k}") for k in range(1, MOST_CALLS) for state in ("stale", "new")]
+        await calm.leave()
+        history.close()
+        operations = read([tmp_path / "history"])
+
+        for violation in judge_conversations(operations, int(IDLE * 1e9)):
+            pytest.fail(str(violation))
+        assert failed == sorted(failed, reverse=True)
+        assert failed[0]
+        assert not failed[-1], "some calls never failed; raise MOST_CALLS"
+        assert None not in answers
+        tally.add("calls to a store that failed, none of which gave a conversation a second id", sum(failed))
+
+
+async def _with_failure(store: SessionStore, history: Recorder, fault: Fault, k: int) -> bool:
+    """Let the `k`th call fail while clients do everything they can; returns whether there was a `k`th call."""
+    failing = FailingStore(store, lambda call: fault if call == k else None)
+    client = RecordingClient(failing, history, idle=IDLE)
+    for key in (f"stale-{k}", f"new-{k}"):
+        await asyncio.gather(*(client.resolve(key) for _ in range(3)))
+        await client.hand_off(key)
+        await client.reset(key)
+        await client.resolve(key)
+    await client.leave()
+    return failing.calls >= k
