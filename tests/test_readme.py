@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_no_block_is_in_a_language_nobody_runs() -> None:
 
 
 def block_with(word: str) -> str:
-    (found,) = [text for text in blocks(ROOT / "README.md", "bash") if word in text]
+    (found,) = [text for page in PAGES for text in blocks(page, "bash") if word in text]
     return found
 
 
@@ -61,7 +62,7 @@ def test_the_two_commands_are_what_ci_runs() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = [re.search(f"{pattern}.*$", readme, re.MULTILINE) for pattern in patterns]
 
-    assert [match and match[0] + "\n" for match in commands] == [block_with("demo"), block_with("tox")]
+    assert [match and match[0] + "\n" for match in commands] == [block_with("demo"), block_with("tox run-parallel")]
 
 
 def curl(command: str, server: LiveServer) -> httpx.Response:
@@ -105,9 +106,39 @@ def test_the_proxy_command_starts_a_proxy(tmp_path: Path) -> None:
     assert answer.headers["x-sessionguard-status"] == "new"
 
 
+def test_one_option_of_pytest_judges_a_store(tmp_path: Path) -> None:
+    """The block as it stands, and one of the tests, for all of them run elsewhere."""
+    command = f"{sys.executable} -m {block_with('--sessionguard-store').strip()} -k test_an_absent_key_has_no_row"
+    run = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_the_long_tier_is_an_environment_and_an_option_that_exist(tmp_path: Path) -> None:
+    """It takes hours, so it is only looked at: tox hands the option to pytest, and pytest takes it."""
+    _, _, environment, _, option = block_with("--sessionguard-long").split()
+    trials = (ROOT / "tox.ini").read_text().partition(f"[testenv:{environment}]")[2].partition("[testenv:")[0]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(Path(__file__)),
+        option,
+    ]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "pytest --junit-xml={env_dir}/junit.xml tests/trials {posargs}" in trials
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 def test_every_bash_block_is_run_by_a_test() -> None:
     """A new block needs a test of its own here."""
-    words = ("demo", "tox", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
+    words = ("demo", "tox run-parallel", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
+    words += ("--sessionguard-store", "--sessionguard-long")
     known = {block_with(word) for word in words}
 
     assert {text for page in PAGES for text in blocks(page, "bash")} == known

@@ -1,0 +1,140 @@
+"""Seeded mutants: each file in `mutants/` is a mistake a good engineer could make, and names the tests that find it.
+
+A mutant has five fields: `about` says what goes wrong for the user, `code` is the exact text in `file` (a path inside
+the package) that `mutant` replaces, and `tests` are the tests of this checkout, one of which must fail.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import tomllib
+
+import sessionguard
+from pytest_sessionguard import Tally
+
+PACKAGE = Path(sessionguard.__file__).parent
+CHECKOUT = Path(__file__).parents[2]
+SECONDS = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One mistake, as its file describes it."""
+
+    name: str
+    about: str
+    file: str
+    code: str
+    mutant: str
+    tests: Sequence[str]
+
+    def infect(self, package: Path) -> None:
+        """Make the mistake in this copy of the package; raises ValueError when its place cannot be found."""
+        path = package / self.file
+        source = path.read_text(encoding="utf-8")
+        if source.count(self.code) != 1:
+            raise ValueError(f"{self.name}: the code has moved; move the mutant with it\n{self.code}")
+        path.write_text(source.replace(self.code, self.mutant), encoding="utf-8")
+
+
+MUTANTS = [
+    Mutant(path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
+    for path in sorted(Path(__file__).with_name("mutants").glob("*.toml"))
+]
+
+
+class Copy:
+    """A copy of the installed package in a directory of its own, and pytest on it in a process of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.package = directory / "copy" / PACKAGE.name
+        self._directory = directory
+        shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def pytest(self, *tests: str) -> subprocess.CompletedProcess[str]:
+        """Run the tests until the first fails; paths are relative to the checkout, or absolute."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rf", "-p", "no:cacheprovider"]
+        command += [f"--rootdir={CHECKOUT}", f"--basetemp={self._directory / 'tests'}"]
+        command += [str(CHECKOUT / test) for test in tests]
+        # Not the checkout: the working directory comes first where Python looks for packages.
+        where = self.package.parent
+        return subprocess.run(
+            command, cwd=where, env=_environment(where), capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+
+
+def _environment(path: Path) -> dict[str, str]:
+    """Return ours without what concerns this run of pytest, so that every process below imports from `path`."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "PYTHON"))}
+    return {**ours, "PYTHONPATH": str(path)}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    return Copy(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def killed(tally: Tally) -> Iterator[set[str]]:
+    """The names of the mutants that were found; they count when that is all of them."""
+    names: set[str] = set()
+    yield names
+    if len(names) == len(MUTANTS):
+        tally.add("mutants of the resolver and stores, all killed", len(names))
+
+
+PROBE = """
+import subprocess, sys
+import sessionguard
+from pytest_sessionguard import Tally
+
+FILE = "import sessionguard; print(sessionguard.__file__)"
+CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+
+def test_where_the_package_comes_from(tmp_path):
+    run = subprocess.run([sys.executable, "-c", CHILD, FILE], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert {sessionguard.__file__, run.stdout.strip()} == {%r}
+"""
+
+
+def test_the_copy_is_what_every_process_imports(copy: Copy, tmp_path: Path) -> None:
+    """Pytest itself, and the children of the processes its tests start."""
+    probe = tmp_path / "test_probe.py"
+    probe.write_text(PROBE % str(copy.package / "__init__.py"))
+    run = copy.pytest(str(probe))
+
+    assert run.returncode == 0, run.stdout
+
+
+def test_without_a_mutant_nothing_fails(copy: Copy) -> None:
+    """All the tests that kill, on a copy in which no mistake was made."""
+    run = copy.pytest(*sorted({test for mutant in MUTANTS for test in mutant.tests}))
+
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_killed_by_a_test_it_names(mutant: Mutant, copy: Copy, killed: set[str]) -> None:
+    """A test has failed: one that could not be collected or did not end has found nothing."""
+    mutant.infect(copy.package)
+    run = copy.pytest(*mutant.tests)
+    failures = [line for line in run.stdout.splitlines() if line.startswith("FAILED ")]
+
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, f"{mutant.about}\n{run.stdout}{run.stderr}"
+    assert failures, run.stdout
+    killed.add(mutant.name)
+
+
+def test_a_mutant_whose_code_has_moved_says_so(copy: Copy) -> None:
+    """Nobody believes for long that a test found what was never there."""
+    mutant = dataclasses.replace(MUTANTS[0], code="this is nowhere in the package")
+    with pytest.raises(ValueError, match="the code has moved; move the mutant with it"):
+        mutant.infect(copy.package)
