@@ -1,8 +1,8 @@
 """One process of a race: `python -m sessionguard.testing.racer PLAN` with the plan as JSON.
 
 Nobody gives the signal: every racer reads from the clock whose turn it is, so that all come to a conversation at the
-same moment, those who are late skip to the next one, and the death of one is nothing to the others. The last turn is never
-skipped, so that on the slowest machine every racer does something.
+same moment, those who are late skip to the next one, and the death of one is nothing to the others. The last turn is
+never skipped, so that on the slowest machine every racer does something.
 """
 
 from __future__ import annotations
