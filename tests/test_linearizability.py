@@ -220,7 +220,7 @@ async def test_a_recording_store_is_the_store_behind_it(tmp_path: Path) -> None:
 
     assert await store.ping() >= record.updated_at
     assert store.location == MemoryStore().location
-    assert [pair async for pair in store.scan()] == [("key", record)]
+    assert [(key, row.session_id) async for key, row in store.scan()] == [("key", "id")]
     assert await store.forget("key", "id") is True
     with pytest.raises(NotImplementedError, match="the judge knows no clock"):
         await store.forget("key", "id", idle_before=1)
