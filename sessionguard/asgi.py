@@ -6,7 +6,7 @@ Nothing here changes a scope or a message it was given; every change is made on 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, MutableMapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -19,7 +19,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -49,29 +50,18 @@ def one_spelling(name: bytes) -> bytes:
     return name.lower().replace(b"_", b"-")
 
 
-def without_headers(scope: Scope, names: Collection[bytes]) -> Scope:
-    """Return the scope without these headers, however they are spelled; the same object when it has none of them."""
-    headers = scope["headers"]
-    kept = [pair for pair in headers if one_spelling(pair[0]) not in names]
-    return scope if len(kept) == len(headers) else {**scope, "headers": kept}
-
-
-def with_session(scope: Scope, session_id: str, forward_header: bytes | None, values: Mapping[str, Any]) -> Scope:
-    """Return a copy that carries the id where applications look for it, and `values` beside it."""
-    child = {**scope, **values, "session_id": session_id}
-    child["state"] = {**scope.get("state", {}), "session_id": session_id}
-    if forward_header is not None:
-        child["headers"] = [*scope["headers"], (forward_header, session_id.encode("ascii"))]
-    return child
+def without_headers(headers: Headers, names: Collection[bytes]) -> Headers:
+    """Return the headers that have none of these names, however they are spelled."""
+    return [pair for pair in headers if one_spelling(pair[0]) not in names]
 
 
 def with_response_headers(send: Send, extra: Headers) -> Send:
     """Return a `send` that adds `extra` to the start of the response and passes everything else as it is."""
 
-    async def decorated(message: Message) -> None:
+    def decorated(message: Message) -> Awaitable[None]:
         if message["type"] in _RESPONSE_STARTS:
             message = {**message, "headers": [*message.get("headers", ()), *extra]}
-        await send(message)
+        return send(message)
 
     return decorated
 

@@ -27,6 +27,8 @@ class StoreAttempts:
     """The verbs a resolution needs, with deadlines. Deadlines are in seconds of the running loop's clock."""
 
     def __init__(self, store: SessionStore, tell: Callable[..., None] | None = None) -> None:
+        self.recall = store.recall
+        """Not a call: nobody is told of it, and nobody waits."""
         self._store = store
         self._tell = tell
         self._reported = ""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sessionguard import asgi
+from sessionguard.admission import REQUESTS, SCOPE_KEY, Admission, OurHeaders, Passage
 from sessionguard.attempts import StoreAttempts
 from sessionguard.errors import ConfigurationError, Refusal, ResolutionMissing, SessionForbidden
 from sessionguard.lifespan import StoreLifespan
@@ -15,9 +16,9 @@ from sessionguard.observers import observer
 from sessionguard.openclaw import OpenClawKeys
 from sessionguard.plugins import PluginRegistry, asked_at_start
 from sessionguard.policy import RequestPolicy
-from sessionguard.records import Origin, Resolution
+from sessionguard.records import Resolution
 from sessionguard.resolver import SessionResolver
-from sessionguard.settings import SESSION_ID_HEADER, GuardSettings, disabled_plugins
+from sessionguard.settings import GuardSettings, disabled_plugins
 from sessionguard.store import REACH, SessionStore, wall_clock
 from sessionguard.touches import PendingTouches
 
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from sessionguard.settings import GuardOptions
-
-SCOPE_KEY = "sessionguard"
-STORE_SCOPE_KEY = "sessionguard.store"
-STATUS_HEADER = b"x-sessionguard-status"
-OUR_HEADERS = frozenset({SESSION_ID_HEADER.encode(), b"x-openclaw-session-effects", b"x-openclaw-handoff-token"})
 
 log = logging.getLogger("sessionguard")
 
@@ -60,7 +56,8 @@ class SessionGuard:
         self._wrapped = app
         plugins = PluginRegistry(options.get("plugins", ()), disabled_plugins(options, os.environ))
         settings = GuardSettings.load(options, os.environ, plugins.declared_variables())
-        plugins.add_openclaw(OpenClawKeys(settings.header, settings.aliases))
+        keys = OpenClawKeys(settings.header, settings.aliases)
+        plugins.add_openclaw(keys)
         hooks = plugins.implementations()
         store = plugins.store(settings)
         _check_reach(store, settings)
@@ -69,7 +66,7 @@ class SessionGuard:
         touches = PendingTouches(attempts.touch, touch_interval, wall_clock)
         self._store = store
         self._settings = settings
-        self._policy = RequestPolicy(settings, hooks)
+        self._policy = RequestPolicy(settings, hooks, keys)
         self._resolver = SessionResolver(
             attempts,
             touches,
@@ -81,23 +78,31 @@ class SessionGuard:
             fail_open=settings.on_store_error == "open",
         )
         self._lifespan = StoreLifespan(store, touches.flush, self._announce)
-        self._tell_resolved = observer("sessionguard_session_resolved", hooks["sessionguard_session_resolved"])
+        tell_resolved = observer("sessionguard_session_resolved", hooks["sessionguard_session_resolved"])
         self._tell_refused = observer("sessionguard_request_refused", hooks["sessionguard_request_refused"])
-        self._forward_header = settings.forward_header.encode() if settings.forward_header else None
-        self._stripped = OUR_HEADERS.union(filter(None, [self._forward_header]))
-        self._status_headers = {origin: [(STATUS_HEADER, origin.value.encode())] for origin in Origin}
+        self._admission = Admission(settings, keys, self._policy, self._resolver, store, tell_resolved)
         self._announced = False
         self._app = asgi.single_callable(app)
         for plugin, wrap in hooks["sessionguard_wrap_app"]:
             self._app = asked_at_start(plugin, wrap, self._app, settings, store)
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            await self._serve(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._lifespan.run(self._app, scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        # A guard further out that has spoken is not contradicted: two must not disagree about one request.
+        if scope["type"] not in REQUESTS or (SCOPE_KEY in scope and isinstance(scope[SCOPE_KEY], Resolution)):
+            await self._pass_on(scope, receive, send)
+            return
+        if type(scope["headers"]) is not list:
+            scope = asgi.with_headers_listed(scope)
+        admission = self._admission
+        ours, passage = admission.recall(scope)
+        if ours or admission.is_open(scope):
+            try:
+                passage = passage or await self._resolve(scope, ours)
+            except Refusal as error:
+                await self._refuse(scope, send, error)
+                return
+            scope, send = admission.admit(scope, send, ours, passage)
+        await self._app(scope, receive, send)
 
     def __getattr__(self, name: str) -> Any:
         if name == "_wrapped":
@@ -115,34 +120,17 @@ class SessionGuard:
         key = self._policy.canonical_key(session_key, agent)
         return await self._resolver.rebind(key, self._policy.row_key(key, principal))
 
-    async def _serve(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        if isinstance(scope.get(SCOPE_KEY), Resolution):
-            # A guard further out has spoken; two guards must not disagree about one request.
+    async def _pass_on(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan.run(self._app, scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
-        scope = asgi.with_headers_listed(scope)
-        try:
-            resolution = await self._resolve(scope)
-        except Refusal as error:
-            await self._refuse(scope, send, error)
-            return
-        child = asgi.without_headers(scope, self._stripped)
-        if resolution is not None:
-            values = {SCOPE_KEY: resolution, STORE_SCOPE_KEY: self._store}
-            child = asgi.with_session(child, resolution.session_id, self._forward_header, values)
-            send = self._decorated(send, resolution)
-        await self._app(child, receive, send)
 
-    async def _resolve(self, scope: asgi.Scope) -> Resolution | None:
-        request = self._policy.ask(scope)
-        if request is None:
-            return None
-        resolution = await self._resolver.resolve(request)
-        if resolution.session_started_at is not None:
+    async def _resolve(self, scope: asgi.Scope, ours: OurHeaders) -> Passage | None:
+        passage = await self._admission.resolve(scope, ours)
+        if passage is not None and passage.resolution.session_started_at is not None:
             self._announce()
-        if self._tell_resolved is not None:
-            self._tell_resolved(scope, resolution)
-        return resolution
+        return passage
 
     async def _refuse(self, scope: asgi.Scope, send: asgi.Send, error: Refusal) -> None:
         if error.status == 500:
@@ -150,12 +138,6 @@ class SessionGuard:
         if self._tell_refused is not None:
             self._tell_refused(scope, error)
         await asgi.refuse(scope, send, error)
-
-    def _decorated(self, send: asgi.Send, resolution: Resolution) -> asgi.Send:
-        headers = self._status_headers[resolution.origin] if self._settings.status_header else []
-        if self._settings.expose_session_id:
-            headers = [*headers, (SESSION_ID_HEADER.encode(), resolution.session_id.encode())]
-        return asgi.with_response_headers(send, headers) if headers else send
 
     def _announce(self) -> None:
         """Say once what this guard stands on, when the store has been used and knows its place."""

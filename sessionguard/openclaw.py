@@ -20,6 +20,8 @@ class OpenClawKeys:
     def __init__(self, header: str, aliases: Sequence[str] = ()) -> None:
         self._key_names = tuple(name.lower().encode("ascii") for name in (header, *aliases))
         self._agent_names = tuple(name.encode("ascii") for name in AGENT_HEADERS)
+        self.names = frozenset((*self._key_names, *self._agent_names))
+        """Every header that is looked at, in lower case."""
 
     @hookimpl(trylast=True)
     def sessionguard_session_key(self, scope: Scope) -> tuple[str, str | None] | None:

@@ -6,6 +6,7 @@ Compiled once, when the guard is built: a hook nobody implements is not asked at
 from __future__ import annotations
 
 import fnmatch
+import functools
 import inspect
 import re
 import uuid
@@ -17,10 +18,19 @@ from sessionguard.codec import is_session_id
 from sessionguard.errors import PolicyFailed, Refusal, SessionForbidden, SessionKeyRequired
 from sessionguard.hookspecs import HookImplementation
 from sessionguard.keys import canonical, row_key
+from sessionguard.openclaw import OpenClawKeys
 from sessionguard.records import ExplicitSession, ResolutionRequest
 from sessionguard.settings import GuardSettings
 
 EXPLICIT_SCOPE_KEY = "sessionguard.explicit"
+
+MOST_KEYS = 8192
+DECIDING = (
+    "sessionguard_session_key",
+    "sessionguard_principal",
+    "sessionguard_explicit_session_id",
+    "sessionguard_suppress_visible_effects",
+)
 
 Hooks = Mapping[str, Sequence[HookImplementation]]
 
@@ -28,7 +38,7 @@ Hooks = Mapping[str, Sequence[HookImplementation]]
 class RequestPolicy:
     """What the plugins of one guard think of a request."""
 
-    def __init__(self, settings: GuardSettings, hooks: Hooks) -> None:
+    def __init__(self, settings: GuardSettings, hooks: Hooks, keys: OpenClawKeys) -> None:
         self._settings = settings
         self._session_key = hooks["sessionguard_session_key"]
         self._principal = hooks["sessionguard_principal"]
@@ -37,6 +47,12 @@ class RequestPolicy:
         self._new_id = hooks["sessionguard_new_session_id"]
         self._requires_key = _path_matcher(settings.require_key)
         self._excludes = _path_matcher(settings.exclude_paths)
+        self.canonical_key = functools.lru_cache(MOST_KEYS)(
+            functools.partial(canonical, default_agent=settings.default_agent, max_length=settings.max_key_length)
+        )
+        """(raw key, agent or None) to the canonical key."""
+        self.headers_decide = not (settings.require_key or settings.exclude_paths) and _is_alone(keys, hooks)
+        """Whether the built-in key rule is alone, so that what is not in its headers makes no difference to it."""
 
     @property
     def knows_principals(self) -> bool:
@@ -55,11 +71,6 @@ class RequestPolicy:
                 raise SessionKeyRequired(f"This path needs a session key; send the header {self._settings.header}.")
             return None if explicit_id is None else ResolutionRequest("", "", explicit_id)
         return ResolutionRequest(session_key, self.row_key(session_key, principal), explicit_id, internal)
-
-    def canonical_key(self, raw_key: str, agent: str | None) -> str:
-        return canonical(
-            raw_key, agent, default_agent=self._settings.default_agent, max_length=self._settings.max_key_length
-        )
 
     def row_key(self, session_key: str, principal: str | None) -> str:
         return row_key(self._settings.namespace, principal, session_key, self._settings.key_secret)
@@ -114,6 +125,11 @@ class RequestPolicy:
             if verdict is not None and not isinstance(verdict, bool):
                 raise _nonsense(plugin, "sessionguard_suppress_visible_effects", "True, False or None")
         return any(verdict for _, verdict in verdicts)
+
+
+def _is_alone(keys: OpenClawKeys, hooks: Hooks) -> bool:
+    """Whether the built-in key rule is the only one that decides anything about a request."""
+    return [each.call for name in DECIDING for each in hooks[name]] == [keys.sessionguard_session_key]
 
 
 def _answers(implementations: Sequence[HookImplementation], *arguments: object) -> Iterable[tuple[str, Any]]:

@@ -17,6 +17,8 @@ class Origin(str, enum.Enum):
     EPHEMERAL = "ephemeral"
     DEGRADED = "degraded"
 
+    __hash__ = str.__hash__  # That of `enum.Enum` is Python code, and every answer looks something up by its origin.
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:

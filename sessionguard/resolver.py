@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sessionguard.attempts import StoreAttempts
 from sessionguard.errors import StoreUnavailable
@@ -27,6 +27,15 @@ class Mint(Protocol):
     def __call__(self, session_key: str, replacing: str | None) -> str: ...
 
 
+class Established(NamedTuple):
+    """The resolution of an established conversation, to be given again until it is time to look at the row anew."""
+
+    row_key: str
+    record: SessionRecord
+    resolution: Resolution
+    until: int
+
+
 class SessionResolver:
     """Turns requests into resolutions. `reserve_timeout` is in seconds, `touch_interval` in milliseconds."""
 
@@ -43,14 +52,43 @@ class SessionResolver:
         fail_open: bool = False,
     ) -> None:
         self._attempts = attempts
+        self._recall = attempts.recall
         self._touches = touches
         self._reset = reset
+        self._never_resets = reset.never_resets
         self._mint = mint
         self._clock = clock
         self._timeout = reserve_timeout
         self._touch_interval = touch_interval
         self._fail_open = fail_open
         self._flights: SingleFlight[Reservation] = SingleFlight()
+
+    def recall(self, request: ResolutionRequest) -> Established | None:
+        """Return the session of an established conversation if that needs no waiting; None if `resolve` must look.
+
+        The row was read some time ago and may have been used since, so nothing is concluded from its age: what looks
+        stale, or in need of a sign of life now, is left to `resolve`.
+        """
+        record = self._recall(request.row_key)
+        if record is None or request.explicit_session_id is not None:
+            return None
+        now = self._clock()
+        if self._is_endangered(request, record, now) or not self._judge(request, record, now):
+            return None
+        if not request.internal:
+            self._touches.note(request.row_key, record.session_id, now)
+        lasts = self._never_resets and not request.internal
+        until = record.updated_at + LONG_IDLE if lasts else 0
+        return Established(request.row_key, record, _resolution(request.session_key, record, Origin.EXISTING), until)
+
+    def still_holds(self, established: Established) -> bool:
+        """Return whether `recall` would say the same again, and note the use of the session if so."""
+        row_key, record, _, until = established
+        now = self._clock()
+        if now >= until or self._recall(row_key) is not record:
+            return False
+        self._touches.note(row_key, record.session_id, now)
+        return True
 
     async def resolve(self, request: ResolutionRequest) -> Resolution:
         """Return the one session of this conversation; raises a Refusal when there is no certain answer."""
@@ -136,7 +174,7 @@ class SessionResolver:
         return self._judge(request, record, await self._attempts.now(deadline))
 
     def _judge(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
-        if self._reset.never_resets:
+        if self._never_resets:
             return True
         idle = self._touches.idle(request.row_key, record.session_id, self._clock())
         last_used = record.updated_at if idle is None else max(record.updated_at, now - idle)
@@ -145,13 +183,17 @@ class SessionResolver:
     async def _keep_alive(self, request: ResolutionRequest, record: SessionRecord) -> None:
         """Note that the session is in use; write it now where waiting could cost the conversation its row."""
         now = self._clock()
-        unused = now - record.updated_at
-        limit = self._reset.rule_for(request.session_key).idle
-        margin = 0 if limit is None else min(limit // 2, self._touch_interval * 3 // 2)
-        if unused >= LONG_IDLE or (limit is not None and limit - unused <= margin):
+        if self._is_endangered(request, record, now):
             await self._touches.write(request.row_key, record.session_id, now)
         else:
             self._touches.note(request.row_key, record.session_id, now)
+
+    def _is_endangered(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
+        """Whether the row could be lost before the touches that gather are written."""
+        unused = now - record.updated_at
+        limit = None if self._never_resets else self._reset.rule_for(request.session_key).idle
+        margin = 0 if limit is None else min(limit // 2, self._touch_interval * 3 // 2)
+        return unused >= LONG_IDLE or (limit is not None and limit - unused <= margin)
 
 
 def _must_be_taken_over(task: asyncio.Task[Reservation]) -> bool:

@@ -11,8 +11,8 @@ decode. A caller may be cancelled at any await; the verb then has either happene
 from __future__ import annotations
 
 import abc
-import time
 from collections.abc import AsyncIterator, Sequence
+from time import time_ns
 from typing import ClassVar, Literal
 
 from sessionguard.records import Reservation, SessionRecord, Touch
@@ -23,7 +23,7 @@ REACH: tuple[Coordination, ...] = ("process", "host", "cluster")
 
 def wall_clock() -> int:
     """Return the time of this host in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
+    return time_ns() // 1_000_000
 
 
 class SessionStore(abc.ABC):
@@ -40,6 +40,14 @@ class SessionStore(abc.ABC):
     def warnings(self) -> Sequence[str]:
         """What an operator should know about this place, without waiting for anything; logged once it has been used."""
         return ()
+
+    def recall(self, key: str) -> SessionRecord | None:
+        """Return the row if it is known, without waiting for anything, that it stands at this very moment.
+
+        None says only that `get` has to be asked. A row that was touched since may be returned as it was before; one
+        that was given another session, by whatever process, may not.
+        """
+        return None
 
     @abc.abstractmethod
     async def get(self, key: str) -> SessionRecord | None:

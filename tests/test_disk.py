@@ -91,7 +91,7 @@ async def test_the_directory_and_its_files_are_ours_alone_whatever_the_umask(dir
         await store.aclose()
 
     assert mode(directory) == 0o700
-    assert modes == {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600}
+    assert modes == {f"cache.db{suffix}": 0o600 for suffix in ("", "-wal", "-shm", "-generations")}
 
 
 def _symlink(directory: Path) -> None:
@@ -471,7 +471,7 @@ async def test_every_thread_is_stopped_and_waited_for_at_the_end(directory: Path
     await lease.submit(lambda database: database.get(KEY), writes=False)
 
     assert threads.stop_all() == set()
-    assert [file.name for file in directory.iterdir()] == ["cache.db"]
+    assert sorted(file.name for file in directory.iterdir()) == ["cache.db", "cache.db-generations"]
 
 
 async def test_stores_of_one_directory_share_one_thread_until_the_last_closes(directory: Path) -> None:
@@ -521,7 +521,7 @@ def test_a_process_that_never_closes_its_store_ends_in_order(directory: Path) ->
     )
 
     assert run.stderr == ""
-    assert [path.name for path in directory.iterdir()] == ["cache.db"]
+    assert sorted(path.name for path in directory.iterdir()) == ["cache.db", "cache.db-generations"]
 
 
 async def test_nothing_is_evicted_and_no_row_expires(directory: Path) -> None:

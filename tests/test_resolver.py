@@ -26,12 +26,14 @@ from sessionguard import (
     get_resolution,
     hookimpl,
 )
-from sessionguard.resolver import TRIES
+from sessionguard.records import ResolutionRequest
+from sessionguard.resolver import LONG_IDLE, TRIES
 from sessionguard.singleflight import SingleFlight
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import AppProbe, Exchange
 
 ROW = "default//agent:main:key"
+REQUEST = ResolutionRequest("agent:main:key", ROW)
 VISIBLE, INTERNAL = "/", "/internal"
 MINUTE = 60_000
 START = 1_700_000_000_000
@@ -195,8 +197,8 @@ async def test_without_single_flight_the_races_still_have_one_winner() -> None:
     assert origins(resolutions)[Origin.NEW] == 1
 
 
-async def test_a_follow_up_reuses_the_id_and_takes_no_reservation() -> None:
-    """An established conversation is one read."""
+async def test_a_follow_up_reuses_the_id_and_asks_nothing_of_the_store() -> None:
+    """An established conversation is remembered."""
     world = World()
     process = world.process()
     first = await process.resolve()
@@ -204,7 +206,49 @@ async def test_a_follow_up_reuses_the_id_and_takes_no_reservation() -> None:
     second = await process.resolve()
 
     assert second == dataclasses.replace(first, origin=Origin.EXISTING)
-    assert world.store.calls == {"get": 1}
+    assert world.store.calls == {}
+
+
+async def test_what_is_recalled_holds_until_the_row_may_need_a_sign_of_life() -> None:
+    """Not a millisecond longer, and each use of it is noted."""
+    world = World()
+    process = world.process()
+    await process.resolve()
+    established = process.resolver.recall(REQUEST)
+    assert established is not None
+    held = []
+    for step in (0, LONG_IDLE - 1, 1):
+        world.clock.now += step
+        held.append(process.resolver.still_holds(established))
+
+    assert held == [True, True, False]
+    assert process.touches.idle(ROW, established.record.session_id, world.clock.now) == 1
+
+
+@pytest.mark.parametrize("internal", [True, False], ids=["internal", "with a rule"])
+async def test_what_a_rule_or_a_handoff_has_to_judge_is_recalled_but_never_taken_for_granted(internal: bool) -> None:
+    """Time may end a session, and a handoff is no sign of life."""
+    world = World("none" if internal else "idle=2h")
+    process = world.process()
+    first = await process.resolve()
+    process.touches.forget()
+    established = process.resolver.recall(dataclasses.replace(REQUEST, internal=internal))
+    assert established is not None
+
+    assert established.resolution == dataclasses.replace(first, origin=Origin.EXISTING)
+    assert not process.resolver.still_holds(established)
+    assert len(process.touches) == (0 if internal else 1)
+
+
+async def test_a_session_that_looks_expired_is_not_recalled() -> None:
+    """It may have been used elsewhere since it was read."""
+    world = World("idle=2h")
+    process = world.process()
+    await process.resolve()
+    process.touches.forget()
+    world.clock.now += 7_200_001
+
+    assert process.resolver.recall(REQUEST) is None
 
 
 async def test_an_internal_handoff_without_a_row_gets_an_id_nobody_else_will_get() -> None:

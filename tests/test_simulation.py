@@ -62,10 +62,15 @@ def touches_whoever_stands(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryStore, "touch", touch)
 
 
+def remembers_without_looking(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SessionResolver, "still_holds", lambda self, established: established.until > 0)
+
+
 @pytest.mark.parametrize(
     "mutation",
     [
         blind_put,
+        remembers_without_looking,
         hands_out_its_candidate_when_nobody_answers,
         believes_its_own_clock,
         touches_whoever_stands,
@@ -86,7 +91,7 @@ def test_the_seed_that_broke_the_law_is_printed(
     """With what was wrong."""
     blind_put(monkeypatch)
 
-    assert main(3) == 1
+    assert main(10) == 1
     assert re.search(r"^seed=\d: id-\d+ was alive when id-\d+ replaced it$", capsys.readouterr().out, re.MULTILINE)
 
 

@@ -39,6 +39,9 @@ class MemoryStore(SessionStore):
     def warnings(self) -> Sequence[str]:
         return ["every process has conversations of its own, and they end with it"]
 
+    def recall(self, key: str) -> SessionRecord | None:
+        return self._rows.get(key)
+
     async def get(self, key: str) -> SessionRecord | None:
         return self._rows.get(key)
 

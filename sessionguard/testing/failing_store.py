@@ -35,6 +35,9 @@ class FailingStore(SessionStore):
     def location(self) -> str:
         return self._store.location
 
+    def recall(self, key: str) -> SessionRecord | None:
+        return self._store.recall(key)
+
     async def get(self, key: str) -> SessionRecord | None:
         return await self._over_the_wire(lambda: self._store.get(key))
 

@@ -32,6 +32,10 @@ class FaultyStore(MemoryStore):
         self._echoes: set[asyncio.Task[Any]] = set()
         self.rebinding: set[str] = set()
 
+    def recall(self, key: str) -> SessionRecord | None:
+        """Remember the row or not; what is remembered is true, whatever the wire does."""
+        return MemoryStore.recall(self, key) if self._chance.random() < 0.5 else None
+
     async def get(self, key: str) -> SessionRecord | None:
         return await self._over_the_wire(lambda: MemoryStore.get(self, key))
 

@@ -98,6 +98,13 @@ class RowModel:
             return [None] if state is None and get.answer is None else []
         return [Row(*get.answer)] if self._is(state, get.answer, get) else []
 
+    def _recall(self, state: Row | None, recall: Operation) -> Iterable[Row | None]:
+        if recall.answer is None:
+            return [state]
+        session_id, started_at = recall.answer
+        stands = state is not None and state.session_id == session_id and state.started_at in (0, started_at)
+        return [state] if stands else []
+
     def _reserve(self, state: Row | None, reserve: Operation) -> Iterable[Row | None]:
         candidate_id, replacing = reserve.arguments
         may_write = state is None or (state.session_id != candidate_id and _replaceable(state, replacing))

@@ -22,6 +22,12 @@ class RecordingStore(SessionStore):
     def location(self) -> str:
         return self._store.location
 
+    def recall(self, key: str) -> SessionRecord | None:
+        number = self._recorder.begin(key, "recall")
+        record = self._store.recall(key)
+        self._recorder.end(number, None if record is None else (record.session_id, record.session_started_at))
+        return record
+
     async def get(self, key: str) -> SessionRecord | None:
         number = self._recorder.begin(key, "get")
         record = await self._store.get(key)

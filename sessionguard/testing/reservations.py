@@ -35,6 +35,19 @@ class ReservationContract:
 
         assert before <= record.session_started_at == record.updated_at <= now <= await store.ping()
 
+    @scenario
+    async def test_what_is_recalled_stands(self, store: SessionStore) -> None:
+        recalled = [store.recall(KEY)]
+        for session_id in ("first", "second"):
+            await store.reserve(KEY, session_id, await store.get(KEY))
+            await store.get(KEY)
+            recalled.append(store.recall(KEY))
+        await store.forget(KEY, "second")
+        recalled.append(store.recall(KEY))
+
+        expected = [None, "first", "second", None]
+        assert all(row is None or row.session_id == id_ for row, id_ in zip(recalled, expected, strict=True))
+
     @pytest.mark.parametrize("times", [1, 2], ids=["first", "repeated"])
     @pytest.mark.parametrize("observed", ["nothing", "the standing row", "the row before a touch", "another row"])
     @pytest.mark.parametrize("standing", ["absent", "ours", "theirs"])

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from sessionguard.attempts import StoreAttempts
 from sessionguard.errors import StoreUnavailable
 from sessionguard.freshness import ResetPolicy
-from sessionguard.records import Origin, ResolutionRequest
-from sessionguard.resolver import SessionResolver
+from sessionguard.records import Origin, Resolution, ResolutionRequest
+from sessionguard.resolver import Established, SessionResolver
 from sessionguard.testing.faulty_store import FaultyStore
 from sessionguard.testing.simulated_loop import SimulatedLoop
 from sessionguard.touches import PendingTouches
@@ -29,7 +29,7 @@ from sessionguard.touches import PendingTouches
 KEY = "agent:main:simulated"
 ROW = f"default//{KEY}"
 EPOCH = 1_700_000_000_000
-IDLE = "idle=2m"
+RESETS = ("none", "idle=2m", "idle=2m")
 TOUCH_INTERVAL = 60_000
 CALM_SECONDS = 30.0
 
@@ -60,9 +60,16 @@ class Process:
     def __init__(self, world: World, skew: int) -> None:
         attempts = StoreAttempts(world.store)
         self.tasks: set[asyncio.Task[None]] = set()
+        self._known: Established | None = None
         self.touches = PendingTouches(attempts.touch, TOUCH_INTERVAL, lambda: world.clock() + skew)
         self.resolver = self._resolver(world, attempts, world.mint, skew)
         self.resetter = self._resolver(world, attempts, world.mint_for_reset, skew)
+
+    def recall(self, request: ResolutionRequest) -> Resolution | None:
+        """Answer as a guard does that has seen this request before."""
+        if self._known is None or request.internal or not self.resolver.still_holds(self._known):
+            self._known = self.resolver.recall(request)
+        return None if self._known is None else self._known.resolution
 
     def _resolver(self, world: World, attempts: StoreAttempts, mint: Callable[..., str], skew: int) -> SessionResolver:
         return SessionResolver(
@@ -81,8 +88,8 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.verdict = Verdict(seed)
-        self.policy = ResetPolicy.parse(IDLE)
         self._chance = random.Random(seed)
+        self.policy = ResetPolicy.parse(self._chance.choice(RESETS))
         self._step = 0
         self.store = FaultyStore(self._chance, self.clock, self.policy)
         self._private: list[str] = []
@@ -151,7 +158,7 @@ class World:
             if resets:
                 resolution = await process.resetter.rebind(KEY, ROW)
             else:
-                resolution = await process.resolver.resolve(request)
+                resolution = process.recall(request) or await process.resolver.resolve(request)
         except StoreUnavailable:
             return
         if resolution.origin is Origin.EPHEMERAL:

@@ -43,9 +43,7 @@ def prepare(directory: Path, name: str, *, remote_allowed: bool = False) -> Path
                 f"store: {directory} is on a network file system ({kind}), whose locks this store cannot trust; use a"
                 " local disk, or add ?network_filesystem=on to the URL if only this host ever opens it"
             )
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _check_private(database, stat.S_ISREG, "file", 0o600)
+        make_private_file(database)
     except OSError as error:
         raise ConfigurationError(
             f"store: {directory} cannot be used ({error.strerror}); give SESSIONGUARD_STORE a directory this user can"
@@ -54,9 +52,15 @@ def prepare(directory: Path, name: str, *, remote_allowed: bool = False) -> Path
     return database
 
 
-def identity(database: Path) -> Sequence[tuple[int, int]]:
-    """Return device and inode of the database and of its write-ahead log; raises OSError when one is gone."""
-    files = database, database.with_name(f"{database.name}-wal")
+def make_private_file(path: Path) -> None:
+    """Make an empty file that is private to us; raises ConfigurationError if there is another one already."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    _check_private(path, stat.S_ISREG, "file", 0o600)
+
+
+def identity(*files: Path) -> Sequence[tuple[int, int]]:
+    """Return device and inode of each file; raises OSError when one is gone."""
     return [(status.st_dev, status.st_ino) for status in (file.stat() for file in files)]
 
 

@@ -64,6 +64,9 @@ class EmbeddedStore(SessionStore):
             return database
 
         self._lease = Lease(THREADS, path, open_database)
+        self._memory = self._lease.memory
+        # What the method of the class does, but for one call less on the way of every established request.
+        self.recall = self._memory.recall  # type: ignore[method-assign]
 
     @classmethod
     def from_url(cls, text: str, settings: GuardSettings) -> Self:
@@ -84,7 +87,7 @@ class EmbeddedStore(SessionStore):
         return self._warnings
 
     async def get(self, key: str) -> SessionRecord | None:
-        return await self._run(lambda database: database.get(key), writes=False)
+        return await self._run(lambda database: self._memory.read(key, database.get), writes=False)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
         def reserve(database: Database) -> Reservation:
@@ -93,6 +96,7 @@ class EmbeddedStore(SessionStore):
             if row is None or row.may_be_replaced(replacing):
                 row = SessionRecord(candidate_id, now, now)
                 database.put(key, row)
+                self._memory.move(key, row)
                 self._sweep(database, now)
             return Reservation(row, row.session_id == candidate_id, now)
 
@@ -116,6 +120,7 @@ class EmbeddedStore(SessionStore):
             if row is None or not row.may_be_forgotten(session_id, idle_before):
                 return False
             database.delete(key)
+            self._memory.move(key, None)
             return True
 
         return await self._run(forget, writes=True)
@@ -148,6 +153,7 @@ class EmbeddedStore(SessionStore):
                 row = database.get(key)
                 if row is not None and row.updated_at < now - self._retention:
                     database.delete(key)
+                    self._memory.move(key, None)
 
 
 def _page(database: Database, prefix: str, after: str) -> Sequence[tuple[str, SessionRecord]]:

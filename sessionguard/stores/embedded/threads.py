@@ -10,12 +10,14 @@ import asyncio
 import atexit
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from sessionguard.errors import StoreUnavailable
 from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.embedded.worker import StoreThread
 
 T = TypeVar("T")
@@ -30,7 +32,13 @@ class StoreThreads:
         self.running: dict[Path, StoreThread] = {}
         self.poisoned: set[Path] = set()
         self._leases: dict[Path, int] = {}
+        self._memories: weakref.WeakValueDictionary[Path, CoherentMemory] = weakref.WeakValueDictionary()
         self._unfinished: set[Path] = set()
+
+    def memory(self, path: Path) -> CoherentMemory:
+        """Return the one memory of the database in `path`."""
+        with self.lock:
+            return self._memories.setdefault(path, CoherentMemory())
 
     def enter(self, path: Path) -> None:
         """Count a lease; the caller holds the lock."""
@@ -61,6 +69,9 @@ class StoreThreads:
     def after_fork_in_child(self) -> None:
         # A connection that could not be closed is in this process now, and its locks are not: fail closed.
         self.poisoned |= self._unfinished
+        for path in self._unfinished & set(self._memories):
+            # Without it a row would be remembered that nobody here watches, and the lock of a dead parent kept.
+            self._memories[path].detach()
         self.lock.release()
 
 
@@ -72,6 +83,7 @@ class Lease:
         self._path = path
         self._open_database = open_database
         self._entered = False
+        self.memory = threads.memory(path)
 
     def submit(self, work: Callable[[Database], T], *, writes: bool) -> asyncio.Future[T]:
         """Run `work` on the thread, in a transaction if it `writes`; raises or fails with StoreUnavailable."""
@@ -82,7 +94,7 @@ class Lease:
                 self._threads.enter(self._path)
                 self._entered = True
             if self._path not in self._threads.running:
-                self._threads.running[self._path] = StoreThread(self._path, self._open_database)
+                self._threads.running[self._path] = StoreThread(self._path, self._open_database, self.memory)
             return self._threads.running[self._path].submit(work, writes=writes)
 
     async def aclose(self) -> None:

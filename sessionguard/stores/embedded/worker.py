@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import queue
 import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sessionguard.errors import ConfigurationError, SessionGuardError, StoreUnavailable
+from sessionguard.errors import ConfigurationError, StoreUnavailable
 from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.generations import beside
+from sessionguard.stores.embedded.jobs import Job, deliver, fail
+from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.embedded.place import identity
 
 JOB_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.005
+CHECK_SECONDS = 1.0
 
 log = logging.getLogger("sessionguard")
 
@@ -37,39 +40,16 @@ class FileReplaced(Exception):
     """The database that is open is no longer the file of that name."""
 
 
-@dataclasses.dataclass(slots=True)
-class Job:
-    """One function to run against the database, and where its answer goes."""
-
-    work: Callable[[Any], Any]
-    writes: bool
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-    deadline: float
-    answer: Any = None
-    error: Exception | None = None
-
-    def run(self, database: Database) -> None:
-        self.error = None
-        try:
-            self.answer = self.work(database)
-        except SessionGuardError as error:
-            self.error = error
-
-    def deliver(self) -> None:
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.answer)
-
-
 class StoreThread:
-    """A daemon thread with this process's only connection to the database in `path`, opened by `open_database`."""
+    """A daemon thread with this process's only connection to the database in `path`, opened by `open_database`.
 
-    def __init__(self, path: Path, open_database: Callable[[], Database]) -> None:
+    What it reads and writes is kept in `memory` while the database is open.
+    """
+
+    def __init__(self, path: Path, open_database: Callable[[], Database], memory: CoherentMemory) -> None:
         self._path = path
+        self._files = path, path.with_name(f"{path.name}-wal"), beside(path)
+        self._memory = memory
         self._open_database = open_database
         self._database: Database | None = None
         self._identity: Sequence[tuple[int, int]] = ()
@@ -112,23 +92,25 @@ class StoreThread:
             self._when_stopped()
 
     def _arrived(self, block: bool) -> Iterator[Job]:
-        """Yield what has gathered in the queue, waiting for the first job if `block`."""
+        """Yield what has gathered in the queue; if `block`, wait for the first job, or until it is time to check."""
+        seconds = CHECK_SECONDS if len(self._memory) else None
         try:
             while True:
-                job = self._queue.get(block)
+                job = self._queue.get(block, seconds)
                 block = False
                 if job is None:
                     self._stopping = True
                 else:
                     yield job
         except queue.Empty:
-            return
+            if block:
+                self._close_if_replaced()
 
     def _attempt(self, jobs: Sequence[Job]) -> list[Job]:
         """Answer the jobs, first all writes in one transaction, then the reads; return those that have to wait."""
         now = time.monotonic()
         wanted = [job for job in jobs if not job.future.cancelled()]
-        _fail([job for job in wanted if job.deadline <= now], StoreUnavailable("The session store is busy; try again."))
+        fail([job for job in wanted if job.deadline <= now], StoreUnavailable("The session store is busy; try again."))
         due = [job for job in wanted if job.deadline > now]
         return [
             *self._attempt_together([job for job in due if job.writes], writes=True),
@@ -141,31 +123,47 @@ class StoreThread:
         try:
             self._execute(jobs, writes)
         except ConfigurationError as error:
-            _fail(jobs, error)
+            fail(jobs, error)
         except FileReplaced:
-            log.warning("the database %s was deleted or replaced; it is opened anew", self._path)
-            self._close()
+            self._close_replaced()
             return jobs
         except Exception as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            if _is_contention(error):
                 return jobs
             self._recover(error)
-            _fail(jobs, StoreUnavailable("The session store failed; try again."))
+            fail(jobs, StoreUnavailable("The session store failed; try again."))
         else:
-            _deliver(jobs)
+            deliver(jobs)
         return ()
 
     def _execute(self, jobs: Sequence[Job], writes: bool) -> None:
-        if self._database is None:
-            self._database = self._open_database()
-            self._identity = identity(self._path)
-        with self._database.transaction() if writes else contextlib.nullcontext():
-            self._check_identity()
-            for job in jobs:
-                job.run(self._database)
-        self._check_identity()
+        database = self._open() if self._database is None else self._database
         if writes:
+            with self._memory.writing():
+                with database.transaction():
+                    self._run_jobs(jobs, database)
+                    self._memory.before_commit()
+                self._check_identity()
+                self._memory.after_commit()
             self._reported = ""
+        else:
+            self._run_jobs(jobs, database)
+            self._check_identity()
+
+    def _run_jobs(self, jobs: Sequence[Job], database: Database) -> None:
+        self._check_identity()
+        for job in jobs:
+            job.run(database)
+
+    def _open(self) -> Database:
+        database = self._database = self._open_database()
+        try:
+            self._memory.attach(beside(self._path))
+            self._identity = identity(*self._files)
+        except BaseException:
+            self._close()
+            raise
+        return database
 
     def _recover(self, error: Exception) -> None:
         if self._database is not None and isinstance(error, sqlite3.OperationalError) and "is full" in str(error):
@@ -180,36 +178,33 @@ class StoreThread:
 
     def _check_identity(self) -> None:
         try:
-            current = identity(self._path)
+            current = identity(*self._files)
         except OSError:
             current = ()
         if current != self._identity:
             raise FileReplaced
 
+    def _close_if_replaced(self) -> None:
+        """Nobody asks the database while all is remembered, so nobody would see that it is another one."""
+        try:
+            self._check_identity()
+        except FileReplaced:
+            self._close_replaced()
+
+    def _close_replaced(self) -> None:
+        log.warning("the database %s was deleted or replaced; it is opened anew", self._path)
+        self._close()
+
     def _close(self) -> None:
+        self._memory.detach()
         database, self._database = self._database, None
         if database is not None:
             with contextlib.suppress(sqlite3.Error):
                 database.close()
 
 
-def _fail(jobs: Iterable[Job], error: Exception) -> None:
-    jobs = list(jobs)
-    for job in jobs:
-        job.error = error
-    _deliver(jobs)
-
-
-def _deliver(jobs: Iterable[Job]) -> None:
-    """Hand the answers over, waking every event loop once; a loop that is gone wants none."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
-    for job in jobs:
-        by_loop.setdefault(job.loop, []).append(job)
-    for loop, answered in by_loop.items():
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_deliver_here, answered)
-
-
-def _deliver_here(jobs: Iterable[Job]) -> None:
-    for job in jobs:
-        job.deliver()
+def _is_contention(error: Exception) -> bool:
+    """Whether somebody else is writing, so that trying again soon will do."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "locked" in str(error)
+    return isinstance(error, BlockingIOError)

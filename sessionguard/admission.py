@@ -1,0 +1,130 @@
+"""The way of a request into the application: what it asks for, what it was given before, what it takes along.
+
+Every request of an established conversation runs through `recall` and `admit`. This is a class of its own
+because looking up an attribute of one that has `__getattr__`, as the guard has, takes twice as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sessionguard import asgi
+from sessionguard.bounded import BoundedMap
+from sessionguard.openclaw import OpenClawKeys
+from sessionguard.policy import EXPLICIT_SCOPE_KEY, RequestPolicy
+from sessionguard.records import Origin, Resolution
+from sessionguard.resolver import Established, SessionResolver
+from sessionguard.settings import SESSION_ID_HEADER, GuardSettings
+from sessionguard.store import SessionStore
+
+SCOPE_KEY = "sessionguard"
+STORE_SCOPE_KEY = "sessionguard.store"
+STATUS_HEADER = b"x-sessionguard-status"
+REQUESTS = frozenset({"http", "websocket"})
+OUR_HEADERS = frozenset({SESSION_ID_HEADER.encode(), b"x-openclaw-session-effects", b"x-openclaw-handoff-token"})
+MOST_KNOWN = 8192
+
+OurHeaders = tuple[asgi.Header, ...]
+
+
+class Passage(NamedTuple):
+    """What a request takes along: its resolution, and the headers that say so to both sides."""
+
+    resolution: Resolution
+    request_headers: asgi.Headers
+    response_headers: asgi.Headers
+
+
+class Admission:
+    """How one guard lets requests in. `tell_resolved` hears of every resolution before the application runs."""
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        keys: OpenClawKeys,
+        policy: RequestPolicy,
+        resolver: SessionResolver,
+        store: SessionStore,
+        tell_resolved: Callable[..., None] | None,
+    ) -> None:
+        self._headers_decide = policy.headers_decide
+        self._policy = policy
+        self._resolver = resolver
+        self._still_holds = resolver.still_holds
+        self._store = store
+        self._tell_resolved = tell_resolved
+        self._known: BoundedMap[OurHeaders, tuple[Established, Passage]] = BoundedMap(MOST_KNOWN)
+        self._forward_header = settings.forward_header.encode() if settings.forward_header else None
+        self._exposes_id = settings.expose_session_id
+        self._status_headers = {
+            origin: [(STATUS_HEADER, origin.value.encode())] if settings.status_header else [] for origin in Origin
+        }
+        self._stripped = OUR_HEADERS.union(filter(None, [self._forward_header]))
+        self._kept = keys.names - self._stripped
+        self._names = keys.names | self._stripped
+        self._shortest = min(map(len, self._names))
+
+    def recall(self, scope: asgi.Scope) -> tuple[OurHeaders, Passage | None]:
+        """Return the headers that a guard reads or removes, and how a request that said the same was let in before.
+
+        There is no passage when there was none, when it does not hold any more, and when others have a say.
+        """
+        names, shortest = self._names, self._shortest
+        ours: OurHeaders = ()
+        for pair in scope["headers"]:
+            # Its length alone tells most names from ours, and costs less to look at than the name.
+            if len(pair[0]) >= shortest and (pair[0] in names or asgi.one_spelling(pair[0]) in names):
+                ours += (pair,)
+        if not ours or not self._headers_decide or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
+            return ours, None
+        known = self._known.get(ours) or self._known.find(ours)
+        return ours, known[1] if known is not None and self._still_holds(known[0]) else None
+
+    def is_open(self, scope: asgi.Scope) -> bool:
+        """Return whether others than our headers may decide about this request."""
+        return not self._headers_decide or EXPLICIT_SCOPE_KEY in scope
+
+    async def resolve(self, scope: asgi.Scope, ours: OurHeaders) -> Passage | None:
+        """Return what this request is let in with, None when it names no conversation; raises a Refusal."""
+        request = self._policy.ask(scope)
+        if request is None:
+            return None
+        established = self._resolver.recall(request)
+        if established is None:
+            return self._passage(await self._resolver.resolve(request))
+        passage = self._passage(established.resolution)
+        if not self.is_open(scope):
+            self._known.put(ours, (established, passage))
+        return passage
+
+    def admit(
+        self, scope: asgi.Scope, send: asgi.Send, ours: OurHeaders, passage: Passage | None
+    ) -> tuple[asgi.Scope, asgi.Send]:
+        """Return the scope as the application shall see it, and a `send` that adds to its answer."""
+        headers = scope["headers"]
+        for name, _ in ours:
+            if name not in self._kept:
+                headers = asgi.without_headers(headers, self._stripped)
+                break
+        if passage is None:
+            return {**scope, "headers": headers}, send
+        resolution, request_headers, response_headers = passage
+        if self._tell_resolved is not None:
+            self._tell_resolved(scope, resolution)
+        state, session_id = scope.get("state"), resolution.session_id
+        child = {**scope}
+        child[SCOPE_KEY] = resolution
+        child[STORE_SCOPE_KEY] = self._store
+        child["session_id"] = session_id
+        child["state"] = {**state, "session_id": session_id} if state else {"session_id": session_id}
+        child["headers"] = [*headers, *request_headers]
+        return child, asgi.with_response_headers(send, response_headers) if response_headers else send
+
+    def _passage(self, resolution: Resolution) -> Passage:
+        session_id = resolution.session_id.encode()
+        request_headers = [] if self._forward_header is None else [(self._forward_header, session_id)]
+        response_headers = self._status_headers[resolution.origin]
+        if self._exposes_id:
+            response_headers = [*response_headers, (SESSION_ID_HEADER.encode(), session_id)]
+        return Passage(resolution, request_headers, response_headers)

@@ -1,0 +1,63 @@
+"""What waits in the queue of a store thread, and how its answers find the way back to their event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sessionguard.errors import SessionGuardError
+from sessionguard.stores.embedded.database import Database
+
+
+@dataclasses.dataclass(slots=True)
+class Job:
+    """One function to run against the database, and where its answer goes."""
+
+    work: Callable[[Database], Any]
+    writes: bool
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    deadline: float
+    answer: Any = None
+    error: Exception | None = None
+
+    def run(self, database: Database) -> None:
+        self.error = None
+        try:
+            self.answer = self.work(database)
+        except SessionGuardError as error:
+            self.error = error
+
+    def deliver(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.answer)
+
+
+def fail(jobs: Iterable[Job], error: Exception) -> None:
+    """Answer all of them with `error`."""
+    jobs = list(jobs)
+    for job in jobs:
+        job.error = error
+    deliver(jobs)
+
+
+def deliver(jobs: Iterable[Job]) -> None:
+    """Hand the answers over, waking every event loop once; a loop that is gone wants none."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, answered in by_loop.items():
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_deliver_here, answered)
+
+
+def _deliver_here(jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        job.deliver()
