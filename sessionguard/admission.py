@@ -32,6 +32,7 @@ class Passage(NamedTuple):
     """What a request takes along: its resolution, and the headers that say so to both sides."""
 
     resolution: Resolution
+    values: dict[str, object]
     request_headers: asgi.Headers
     response_headers: asgi.Headers
 
@@ -48,7 +49,7 @@ class Admission:
         store: SessionStore,
         tell_resolved: Callable[..., None] | None,
     ) -> None:
-        self._headers_decide = policy.headers_decide
+        self.headers_decide = policy.headers_decide
         self._policy = policy
         self._resolver = resolver
         self._still_holds = resolver.still_holds
@@ -76,25 +77,21 @@ class Admission:
             # Its length alone tells most names from ours, and costs less to look at than the name.
             if len(pair[0]) >= shortest and (pair[0] in names or asgi.one_spelling(pair[0]) in names):
                 ours += (pair,)
-        if not ours or not self._headers_decide or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
+        if not ours or not self.headers_decide or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
             return ours, None
         known = self._known.get(ours) or self._known.find(ours)
         return ours, known[1] if known is not None and self._still_holds(known[0]) else None
 
-    def is_open(self, scope: asgi.Scope) -> bool:
-        """Return whether others than our headers may decide about this request."""
-        return not self._headers_decide or EXPLICIT_SCOPE_KEY in scope
-
     async def resolve(self, scope: asgi.Scope, ours: OurHeaders) -> Passage | None:
         """Return what this request is let in with, None when it names no conversation; raises a Refusal."""
-        request = self._policy.ask(scope)
+        request = self._policy.ask(scope, ours)
         if request is None:
             return None
         established = self._resolver.recall(request)
         if established is None:
             return self._passage(await self._resolver.resolve(request))
         passage = self._passage(established.resolution)
-        if not self.is_open(scope):
+        if self.headers_decide and EXPLICIT_SCOPE_KEY not in scope:
             self._known.put(ours, (established, passage))
         return passage
 
@@ -102,23 +99,22 @@ class Admission:
         self, scope: asgi.Scope, send: asgi.Send, ours: OurHeaders, passage: Passage | None
     ) -> tuple[asgi.Scope, asgi.Send]:
         """Return the scope as the application shall see it, and a `send` that adds to its answer."""
-        headers = scope["headers"]
+        headers: asgi.Headers = scope["headers"]
         for name, _ in ours:
             if name not in self._kept:
                 headers = asgi.without_headers(headers, self._stripped)
                 break
         if passage is None:
             return {**scope, "headers": headers}, send
-        resolution, request_headers, response_headers = passage
+        resolution, values, request_headers, response_headers = passage
         if self._tell_resolved is not None:
             self._tell_resolved(scope, resolution)
-        state, session_id = scope.get("state"), resolution.session_id
-        child = {**scope}
-        child[SCOPE_KEY] = resolution
-        child[STORE_SCOPE_KEY] = self._store
-        child["session_id"] = session_id
-        child["state"] = {**state, "session_id": session_id} if state else {"session_id": session_id}
-        child["headers"] = [*headers, *request_headers]
+        child = {**scope, **values}
+        state = scope.get("state")
+        child["state"] = (
+            {**state, "session_id": resolution.session_id} if state else {"session_id": resolution.session_id}
+        )
+        child["headers"] = headers + request_headers
         return child, asgi.with_response_headers(send, response_headers) if response_headers else send
 
     def _passage(self, resolution: Resolution) -> Passage:
@@ -127,4 +123,5 @@ class Admission:
         response_headers = self._status_headers[resolution.origin]
         if self._exposes_id:
             response_headers = [*response_headers, (SESSION_ID_HEADER.encode(), session_id)]
-        return Passage(resolution, request_headers, response_headers)
+        values = {SCOPE_KEY: resolution, STORE_SCOPE_KEY: self._store, "session_id": resolution.session_id}
+        return Passage(resolution, values, request_headers, response_headers)

@@ -39,9 +39,7 @@ def header_values(scope: Scope, name: bytes) -> Iterator[bytes]:
 
 
 def with_headers_listed(scope: Scope) -> Scope:
-    """Return a scope whose headers can be read more than once; the specification allows any iterable."""
-    if isinstance(scope["headers"], (list, tuple)):
-        return scope
+    """Return a scope whose headers are a list; the specification allows any iterable."""
     return {**scope, "headers": list(scope["headers"])}
 
 

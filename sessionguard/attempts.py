@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar, cast
 
 from sessionguard.errors import ConfigurationError, Refusal, StoreUnavailable
 from sessionguard.records import Reservation, SessionRecord, Touch
@@ -60,7 +60,7 @@ class StoreAttempts:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            answer = await _bounded(work, seconds)
+            answer = await bounded(work, seconds)
             outcome = "ok"
             return answer
         except Refusal as error:
@@ -85,19 +85,27 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Await `work` for at most `seconds`; `asyncio.wait_for` can swallow a cancellation before Python 3.12."""
-    task = asyncio.ensure_future(work)
-    task.add_done_callback(_retrieve)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
-    finally:
+async def bounded(work: Awaitable[T], seconds: float) -> T:
+    """Await `work` for at most `seconds`, then cancel it and raise StoreUnavailable.
+
+    It runs in the task of the caller: a task of its own costs more than most answers of a store. `asyncio.timeout`
+    would do the same at twice the price, from Python 3.11 on.
+    """
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    late = False
+
+    def expire() -> None:
+        nonlocal late
+        late = True
         task.cancel()
-    if not done:
-        raise StoreUnavailable("The session store did not answer in time; try again.")
-    return task.result()
 
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
+    alarm = asyncio.get_running_loop().call_later(max(0.0, seconds), expire)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        # Somebody else may have cancelled the caller at the same moment; before Python 3.11 nobody can tell.
+        if not late or getattr(task, "uncancel", int)():
+            raise
+        raise StoreUnavailable("The session store did not answer in time; try again.") from None
+    finally:
+        alarm.cancel()

@@ -7,6 +7,7 @@ give one conversation two spellings.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import re
@@ -16,6 +17,7 @@ from sessionguard.errors import AgentMismatch, InvalidAgentId, InvalidSessionKey
 
 RESERVED = frozenset({"subagent", "cron", "acp", "harness", "hook", "internal-session-effects"})
 UNSCOPED = frozenset({"global", "unknown"})
+MOST_PRINCIPALS = 1024
 
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII | re.IGNORECASE)
 _LONGEST_SCOPE = len("agent::") + 64
@@ -90,6 +92,7 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
+@functools.lru_cache(MOST_PRINCIPALS)
 def _quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
 

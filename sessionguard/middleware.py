@@ -15,7 +15,7 @@ from sessionguard.lifespan import StoreLifespan
 from sessionguard.observers import observer
 from sessionguard.openclaw import OpenClawKeys
 from sessionguard.plugins import PluginRegistry, asked_at_start
-from sessionguard.policy import RequestPolicy
+from sessionguard.policy import EXPLICIT_SCOPE_KEY, RequestPolicy
 from sessionguard.records import Resolution
 from sessionguard.resolver import SessionResolver
 from sessionguard.settings import GuardSettings, disabled_plugins
@@ -75,6 +75,8 @@ class SessionGuard:
             clock=wall_clock,
             reserve_timeout=settings.reserve_timeout,
             touch_interval=touch_interval,
+            # A plugin that mints is asked only when a new id is wanted for certain.
+            reads_first=not store.remembers or bool(hooks["sessionguard_new_session_id"]),
             fail_open=settings.on_store_error == "open",
         )
         self._lifespan = StoreLifespan(store, touches.flush, self._announce)
@@ -95,7 +97,7 @@ class SessionGuard:
             scope = asgi.with_headers_listed(scope)
         admission = self._admission
         ours, passage = admission.recall(scope)
-        if ours or admission.is_open(scope):
+        if ours or not admission.headers_decide or EXPLICIT_SCOPE_KEY in scope:
             try:
                 passage = passage or await self._resolve(scope, ours)
             except Refusal as error:

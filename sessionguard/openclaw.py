@@ -5,9 +5,9 @@ It knows how a header may arrive (any case, repeated, padded, empty); what a key
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sessionguard.asgi import Scope, header_values
+from sessionguard.asgi import Header, Scope
 from sessionguard.errors import InvalidAgentId, InvalidSessionKey, Refusal
 from sessionguard.hookspecs import hookimpl
 
@@ -25,17 +25,27 @@ class OpenClawKeys:
 
     @hookimpl(trylast=True)
     def sessionguard_session_key(self, scope: Scope) -> tuple[str, str | None] | None:
-        raw_key = _first(scope, self._key_names, InvalidSessionKey)
-        if raw_key is None:
-            return None
-        return raw_key, _first(scope, self._agent_names, InvalidAgentId)
+        return self.read(scope["headers"])
+
+    def read(self, headers: Iterable[Header]) -> tuple[str, str | None] | None:
+        """Return the raw key and the agent beside it, None when there is no key.
+
+        Raises InvalidSessionKey or InvalidAgentId when there are several.
+        """
+        found: dict[bytes, set[bytes]] = {}
+        for name, value in headers:
+            known = name if name in self.names else name.lower()
+            if known in self.names and (stripped := value.strip(b" \t")):
+                found.setdefault(known, set()).add(stripped)
+        raw_key = _first(found, self._key_names, InvalidSessionKey)
+        return None if raw_key is None else (raw_key, _first(found, self._agent_names, InvalidAgentId))
 
 
-def _first(scope: Scope, names: Sequence[bytes], refusal: type[Refusal]) -> str | None:
+def _first(found: Mapping[bytes, Collection[bytes]], names: Sequence[bytes], refusal: type[Refusal]) -> str | None:
     for name in names:
-        values = {value.strip(b" \t") for value in header_values(scope, name)} - {b""}
-        if len(values) > 1:
-            raise refusal(f"The header {name.decode()} was sent more than once with different values; send one.")
-        for value in values:
+        if name in found:
+            if len(found[name]) > 1:
+                raise refusal(f"The header {name.decode()} was sent more than once with different values; send one.")
+            (value,) = found[name]
             return value.decode("latin-1")
     return None

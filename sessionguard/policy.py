@@ -10,10 +10,10 @@ import functools
 import inspect
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from sessionguard.asgi import Scope
+from sessionguard.asgi import Header, Scope
 from sessionguard.codec import is_session_id
 from sessionguard.errors import PolicyFailed, Refusal, SessionForbidden, SessionKeyRequired
 from sessionguard.hookspecs import HookImplementation
@@ -40,6 +40,7 @@ class RequestPolicy:
 
     def __init__(self, settings: GuardSettings, hooks: Hooks, keys: OpenClawKeys) -> None:
         self._settings = settings
+        self._read_headers = keys.read
         self._session_key = hooks["sessionguard_session_key"]
         self._principal = hooks["sessionguard_principal"]
         self._explicit = hooks["sessionguard_explicit_session_id"]
@@ -58,10 +59,15 @@ class RequestPolicy:
     def knows_principals(self) -> bool:
         return bool(self._principal)
 
-    def ask(self, scope: Scope) -> ResolutionRequest | None:
-        """Return what is asked for, None when the request names no conversation; raises the Refusal it deserves."""
+    def ask(self, scope: Scope, headers: Collection[Header]) -> ResolutionRequest | None:
+        """Return what is asked for, None when the request names no conversation; raises the Refusal it deserves.
+
+        `headers` are those of the scope that the built-in key rule may have to look at, and perhaps some more.
+        """
         if scope.get("method") == "OPTIONS" or self._excludes(scope["path"]):
             return None
+        if self.headers_decide and EXPLICIT_SCOPE_KEY not in scope:
+            return self._ask_headers(headers)
         session_key = self._key_of(scope)
         principal = self._principal_of(scope) if session_key is not None else None
         explicit_id = self._explicit_id_of(scope, session_key)
@@ -72,12 +78,19 @@ class RequestPolicy:
             return None if explicit_id is None else ResolutionRequest("", "", explicit_id)
         return ResolutionRequest(session_key, self.row_key(session_key, principal), explicit_id, internal)
 
+    def _ask_headers(self, headers: Collection[Header]) -> ResolutionRequest | None:
+        found = self._read_headers(headers)
+        if found is None:
+            return None
+        session_key = self.canonical_key(*found)
+        return ResolutionRequest(session_key, self.row_key(session_key, None))
+
     def row_key(self, session_key: str, principal: str | None) -> str:
         return row_key(self._settings.namespace, principal, session_key, self._settings.key_secret)
 
     def new_session_id(self, session_key: str, replacing: str | None) -> str:
         """Mint an id that is not `replacing`; random unless a plugin knows better."""
-        plugin, minted = _first_answer(self._new_id, session_key)
+        plugin, minted = _first_answer(self._new_id, session_key) if self._new_id else ("", None)
         if minted is None:
             return str(uuid.uuid4())
         if not is_session_id(minted):

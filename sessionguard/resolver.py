@@ -6,19 +6,20 @@ It knows a store contract and a clock; it has never heard of ASGI, plugins or an
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from sessionguard.attempts import StoreAttempts
+from sessionguard.attempts import StoreAttempts, bounded
 from sessionguard.errors import StoreUnavailable
 from sessionguard.freshness import ResetPolicy
+from sessionguard.liveness import LONG_IDLE, Liveness
 from sessionguard.records import Origin, Reservation, Resolution, ResolutionRequest, SessionRecord
 from sessionguard.singleflight import Flight, SingleFlight
 from sessionguard.touches import PendingTouches
 
 TRIES = 8
-LONG_IDLE = 3_600_000
 
 
 class Mint(Protocol):
@@ -37,7 +38,10 @@ class Established(NamedTuple):
 
 
 class SessionResolver:
-    """Turns requests into resolutions. `reserve_timeout` is in seconds, `touch_interval` in milliseconds."""
+    """Turns requests into resolutions. `reserve_timeout` is in seconds, `touch_interval` in milliseconds.
+
+    `reads_first` is whether a row that is not remembered is read before an id is minted for it.
+    """
 
     def __init__(
         self,
@@ -49,17 +53,18 @@ class SessionResolver:
         clock: Callable[[], int],
         reserve_timeout: float,
         touch_interval: int,
+        reads_first: bool = True,
         fail_open: bool = False,
     ) -> None:
         self._attempts = attempts
         self._recall = attempts.recall
         self._touches = touches
-        self._reset = reset
         self._never_resets = reset.never_resets
+        self._liveness = Liveness(touches, reset, clock, touch_interval)
         self._mint = mint
         self._clock = clock
         self._timeout = reserve_timeout
-        self._touch_interval = touch_interval
+        self._reads_first = reads_first
         self._fail_open = fail_open
         self._flights: SingleFlight[Reservation] = SingleFlight()
 
@@ -73,7 +78,7 @@ class SessionResolver:
         if record is None or request.explicit_session_id is not None:
             return None
         now = self._clock()
-        if self._is_endangered(request, record, now) or not self._judge(request, record, now):
+        if not self._liveness.is_settled(request, record, now):
             return None
         if not request.internal:
             self._touches.note(request.row_key, record.session_id, now)
@@ -119,20 +124,33 @@ class SessionResolver:
 
     async def _resolve_internal(self, request: ResolutionRequest, deadline: float) -> Resolution:
         record = await self._attempts.get(request.row_key, deadline)
-        if record is not None and await self._is_fresh(request, record, deadline):
+        if record is not None and await self._liveness.is_fresh(
+            request, record, functools.partial(self._attempts.now, deadline)
+        ):
             return _resolution(request.session_key, record, Origin.EXISTING)
         return Resolution(request.session_key, _private_id(), Origin.EPHEMERAL)
 
     async def _resolve_visible(self, request: ResolutionRequest, deadline: float) -> Resolution:
         for _ in range(TRIES):
-            record = await self._attempts.get(request.row_key, deadline)
-            if record is not None and await self._is_fresh(request, record, deadline):
-                await self._keep_alive(request, record)
+            record = await self._look(request, deadline)
+            if record is not None and await self._liveness.is_fresh(
+                request, record, functools.partial(self._attempts.now, deadline)
+            ):
+                await self._liveness.keep_up(request, record)
                 return _resolution(request.session_key, record, Origin.EXISTING)
             resolution = await self._join(request, record, deadline)
             if resolution is not None:
                 return resolution
         raise _contended()
+
+    async def _look(self, request: ResolutionRequest, deadline: float) -> SessionRecord | None:
+        """Return the row; None without a look where the row would be remembered if there were one."""
+        record = self._recall(request.row_key)
+        if record is None and not self._reads_first:
+            return None
+        if record is not None and self._liveness.is_settled(request, record, self._clock()):
+            return record
+        return await self._attempts.get(request.row_key, deadline)
 
     async def _join(
         self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float
@@ -142,18 +160,21 @@ class SessionResolver:
             request.row_key, lambda flight: self._reserve(flight, request, observed, deadline)
         )
         late = flight.sealed
-        await asyncio.wait({flight.task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
-        if not flight.task.done():
-            raise StoreUnavailable("The session store did not answer in time; try again.")
+        await bounded(flight.landing(), deadline - asyncio.get_running_loop().time())
         if late or (not leads and _must_be_taken_over(flight.task)):
             return None
         reservation = flight.task.result()
         if reservation.created:
-            origin = Origin.NEW if flight.claim() else Origin.JOINED
-        else:
-            origin = Origin.JOINED
-            await self._keep_alive(request, reservation.record)
+            return _resolution(request.session_key, reservation.record, Origin.NEW if flight.claim() else Origin.JOINED)
+        await self._liveness.keep_up(request, reservation.record)
+        unseen = observed is None and not self._reads_first
+        origin = Origin.EXISTING if unseen and self._came_later(reservation, deadline) else Origin.JOINED
         return _resolution(request.session_key, reservation.record, origin)
+
+    def _came_later(self, reservation: Reservation, deadline: float) -> bool:
+        """Whether the request that has this deadline arrived when the session that stands had already begun."""
+        waited = asyncio.get_running_loop().time() - (deadline - self._timeout)
+        return reservation.now - reservation.record.session_started_at > 1000 * waited + 1
 
     async def _reserve(
         self, flight: Flight[Reservation], request: ResolutionRequest, observed: SessionRecord | None, deadline: float
@@ -163,37 +184,9 @@ class SessionResolver:
         for _ in range(TRIES):
             reservation = await self._attempts.reserve(request.row_key, candidate, observed, deadline)
             observed = reservation.record
-            if reservation.created or self._judge(request, observed, reservation.now):
+            if reservation.created or self._liveness.judge(request, observed, reservation.now):
                 return reservation
         raise _contended()
-
-    async def _is_fresh(self, request: ResolutionRequest, record: SessionRecord, deadline: float) -> bool:
-        """Judge by our own clock, and before calling a row stale, by the store's: hosts disagree about the time."""
-        if self._judge(request, record, self._clock()):
-            return True
-        return self._judge(request, record, await self._attempts.now(deadline))
-
-    def _judge(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
-        if self._never_resets:
-            return True
-        idle = self._touches.idle(request.row_key, record.session_id, self._clock())
-        last_used = record.updated_at if idle is None else max(record.updated_at, now - idle)
-        return self._reset.rule_for(request.session_key).is_fresh(record, last_used, now)
-
-    async def _keep_alive(self, request: ResolutionRequest, record: SessionRecord) -> None:
-        """Note that the session is in use; write it now where waiting could cost the conversation its row."""
-        now = self._clock()
-        if self._is_endangered(request, record, now):
-            await self._touches.write(request.row_key, record.session_id, now)
-        else:
-            self._touches.note(request.row_key, record.session_id, now)
-
-    def _is_endangered(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
-        """Whether the row could be lost before the touches that gather are written."""
-        unused = now - record.updated_at
-        limit = None if self._never_resets else self._reset.rule_for(request.session_key).idle
-        margin = 0 if limit is None else min(limit // 2, self._touch_interval * 3 // 2)
-        return unused >= LONG_IDLE or (limit is not None and limit - unused <= margin)
 
 
 def _must_be_taken_over(task: asyncio.Task[Reservation]) -> bool:

@@ -30,6 +30,12 @@ class Flight(Generic[T]):
     def seal(self) -> None:
         self.sealed = True
 
+    def landing(self) -> asyncio.Future[None]:
+        """Return a future that is done when this flight has landed, however that went; the caller may cancel it."""
+        landed = self.task.get_loop().create_future()
+        self.task.add_done_callback(lambda task: None if landed.done() else landed.set_result(None))
+        return landed
+
     def claim(self) -> bool:
         first, self._claimed = not self._claimed, True
         return first

@@ -32,6 +32,12 @@ class SessionStore(abc.ABC):
     coordination: ClassVar[Coordination]
     """How far the promise of `reserve` holds."""
 
+    remembers: ClassVar[bool] = False
+    """Whether `recall` knows what this process has seen, and `reserve` takes no lock for a row that stands.
+
+    What such a store does not recall is new more often than not, so it is asked to reserve without a `get` before.
+    """
+
     @property
     @abc.abstractmethod
     def location(self) -> str:

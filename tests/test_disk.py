@@ -15,11 +15,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import diskcache
 import pytest
 
 from sessionguard import ConfigurationError, CorruptRecord, GuardSettings, StoreUnavailable
-from sessionguard.stores.disk.opening import open_database
+from sessionguard.stores.disk.opening import DiskcacheDatabase, open_database
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.disk.strict import StrictDisk
 from sessionguard.stores.embedded import place
@@ -319,18 +318,17 @@ def test_processes_that_race_for_the_same_keys_agree_on_every_id(directory: Path
 async def test_waiting_writes_share_one_transaction(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty-four reservations that wait together cost one commit."""
     transactions = 0
-    transact = diskcache.Cache.transact
+    transaction = DiskcacheDatabase.transaction
 
-    def counted(self: diskcache.Cache, retry: bool = False) -> contextlib.AbstractContextManager[None]:
+    def counted(self: DiskcacheDatabase) -> contextlib.AbstractContextManager[object]:
         nonlocal transactions
         transactions += 1
-        context: contextlib.AbstractContextManager[None] = transact(self, retry)
-        return context
+        return transaction(self)
 
     store = DiskStore(directory)
     await store.ping()
     release = await hold_store_thread(store)
-    monkeypatch.setattr(diskcache.Cache, "transact", counted)
+    monkeypatch.setattr(DiskcacheDatabase, "transaction", counted)
     reservations = asyncio.gather(*(store.reserve(f"key-{number}", "id", None) for number in range(64)))
     await asyncio.sleep(0)
     release()
@@ -349,7 +347,7 @@ async def hold_store_thread(store: DiskStore) -> Callable[[], None]:
         busy.set()
         go.wait(10)
 
-    task = asyncio.ensure_future(store._run(wait, writes=False))
+    task = asyncio.ensure_future(store._lease.submit((), wait, writes=False))
     while not busy.is_set():
         await asyncio.sleep(0.001)
 
@@ -420,7 +418,7 @@ async def test_a_failing_database_is_unavailable_and_opened_anew(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as fault:
-        fault.setattr(diskcache.Cache, "get", broken)
+        fault.setattr(DiskcacheDatabase, "read", broken)
         with pytest.raises(StoreUnavailable):
             await store.reserve(KEY, "first", None)
     reservation = await store.reserve(KEY, "first", None)
@@ -454,7 +452,7 @@ async def test_a_caller_who_leaves_while_his_job_runs_is_not_missed(directory: P
         begun.set()
         go.wait(10)
 
-    task = asyncio.ensure_future(store._run(work, writes=False))
+    task = asyncio.ensure_future(store._lease.submit((), work, writes=False))
     await asyncio.to_thread(begun.wait, 10)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -468,7 +466,7 @@ async def test_every_thread_is_stopped_and_waited_for_at_the_end(directory: Path
     """The database is closed when `stop_all` returns."""
     threads, path = StoreThreads(), directory / "cache.db"
     lease = Lease(threads, path, lambda: open_database(path, "full"))
-    await lease.submit(lambda database: database.get(KEY), writes=False)
+    await lease.submit((KEY,), lambda rows: rows.get(KEY), writes=False)
 
     assert threads.stop_all() == set()
     assert sorted(file.name for file in directory.iterdir()) == ["cache.db", "cache.db-generations"]
@@ -528,8 +526,9 @@ async def test_nothing_is_evicted_and_no_row_expires(directory: Path) -> None:
     """diskcache's own defaults cull live rows; ours never do."""
     store = DiskStore(directory)
     await store.ping()
-    settings = await store._run(
-        lambda database: [getattr(database._cache, name) for name in ("eviction_policy", "cull_limit", "size_limit")],  # type: ignore[attr-defined]
+    settings = await store._lease.submit(
+        (),
+        lambda rows: [getattr(rows.database._cache, name) for name in ("eviction_policy", "cull_limit", "size_limit")],  # type: ignore[attr-defined]
         writes=False,
     )
     await store.aclose()
@@ -543,9 +542,10 @@ async def test_writes_survive_a_power_cut_unless_the_url_says_otherwise(
 ) -> None:
     """WAL with synchronous=FULL is the default; NORMAL is a documented choice."""
     store = DiskStore.from_url(f"disk://{directory}{option}", GuardSettings())
-    pragmas = await store._run(
-        lambda database: [
-            database._cache._sql(f"PRAGMA {name}").fetchone()[0]  # type: ignore[attr-defined]
+    pragmas = await store._lease.submit(
+        (),
+        lambda rows: [
+            rows.database._connection.execute(f"PRAGMA {name}").fetchone()[0]  # type: ignore[attr-defined]
             for name in ("journal_mode", "synchronous")
         ],
         writes=False,
@@ -613,3 +613,27 @@ async def test_a_store_looks_at_its_place_when_it_opens(monkeypatch: pytest.Monk
 
     assert unopened == ()
     assert "the directory is a temporary one; conversations end when it is cleaned" in opened
+
+
+async def test_a_conversation_that_stands_is_found_while_somebody_holds_the_lock(directory: Path) -> None:
+    """Only what has to be written waits for other writers, also in a process that has never seen the conversation."""
+    first = DiskStore(directory)
+    await first.reserve(KEY, "id", None)
+    await first.aclose()
+    store = DiskStore(directory)
+    await store.ping()
+    with contextlib.closing(locked(directory)):
+        found = await store.reserve(KEY, "other", None)
+    await store.aclose()
+
+    assert (found.record.session_id, found.created) == ("id", False)
+
+
+async def test_what_is_asked_in_the_turn_of_the_end_is_answered(directory: Path) -> None:
+    """And no thread is left behind for it."""
+    store = DiskStore(directory)
+    await store.ping()
+    reservation, _ = await asyncio.gather(store.reserve(KEY, "id", None), store.aclose())
+
+    assert reservation.created
+    assert directory / "cache.db" not in THREADS.running

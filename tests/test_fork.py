@@ -51,10 +51,12 @@ def run(job):
 
 def busy(writes):
     begun = threading.Event()
-    def work(database):
+    def work(rows):
         begun.set()
         time.sleep(0.3)
-    threading.Thread(target=run, args=(store._run(work, writes=writes),)).start()
+    async def submit():
+        await store._lease.submit((), work, writes=writes)
+    threading.Thread(target=run, args=(submit(),)).start()
     begun.wait()
 
 if state == "idle":
@@ -143,11 +145,14 @@ from sessionguard import StoreUnavailable
 store = DiskStore(sys.argv[1])
 begun, go = threading.Event(), threading.Event()
 
-def stuck(database):
+def stuck(rows):
     begun.set()
     go.wait()
 
-threading.Thread(target=asyncio.run, args=(store._run(stuck, writes=False),)).start()
+async def submit():
+    await store._lease.submit((), stuck, writes=False)
+
+threading.Thread(target=asyncio.run, args=(submit(),)).start()
 begun.wait()
 THREADS.patience = 0.1
 child = os.fork()
@@ -211,12 +216,12 @@ async def test_before_a_fork_the_database_is_closed_and_afterwards_opened_again(
     """Nobody can begin a job while the process is being copied."""
     threads, path = StoreThreads(), tmp_path / "sessions" / "sessions.db"
     lease = Lease(threads, path, lambda: open_database(path, "full"))
-    await lease.submit(lambda database: database.get("key"), writes=False)
+    await lease.submit(("key",), lambda rows: rows.get("key"), writes=False)
     threads.before_fork()
     left = sorted(file.name for file in path.parent.iterdir())
     locked = threads.lock.locked()
     threads.after_fork_in_parent()
-    await lease.submit(lambda database: database.get("key"), writes=False)
+    await lease.submit(("key",), lambda rows: rows.get("key"), writes=False)
     await lease.aclose()
 
     assert left == ["sessions.db", "sessions.db-generations"]
@@ -230,16 +235,16 @@ async def test_a_database_that_stays_open_over_a_fork_is_never_used_in_the_child
     lease = Lease(threads, path, lambda: open_database(path, "full"))
     begun, go = threading.Event(), threading.Event()
 
-    def stuck(database: object) -> None:
+    def stuck(rows: object) -> None:
         begun.set()
         go.wait()
 
-    job = lease.submit(stuck, writes=False)
+    job = lease.submit((), stuck, writes=False)
     await asyncio.to_thread(begun.wait)
     threads.before_fork()
     threads.after_fork_in_child()
     with pytest.raises(StoreUnavailable, match="restart"):
-        lease.submit(lambda database: None, writes=False)
+        lease.submit((), lambda rows: None, writes=False)
     go.set()
     await job
 
@@ -266,7 +271,7 @@ async def test_closing_a_store_may_be_cancelled(tmp_path: Path) -> None:
     threads, path = StoreThreads(), tmp_path / "sessions" / "sessions.db"
     lease = Lease(threads, path, lambda: open_database(path, "full"))
     go = threading.Event()
-    job = lease.submit(lambda database: go.wait(), writes=False)
+    job = lease.submit((), lambda rows: go.wait(), writes=False)
     closing = asyncio.ensure_future(lease.aclose())
     await asyncio.sleep(0)
     closing.cancel()

@@ -6,6 +6,7 @@ import inspect
 import logging
 import types
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,6 +26,7 @@ from sessionguard import (
 from sessionguard.asgi import ASGIApp, Message, Receive, Scope, Send
 from sessionguard.hookspecs import SessionGuardHooks
 from sessionguard.settings import GuardSettings
+from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.memory import MemoryStore
 
 KEY = "x-openclaw-session-key"
@@ -287,6 +289,19 @@ async def test_every_verdict_is_checked() -> None:
     hook = "sessionguard_suppress_visible_effects"
     response = await post(guarded(answering(hook, "yes"), answering(hook, True)))
     assert response.json()["error"]["code"] == "policy_failed"
+
+
+async def test_nobody_is_asked_to_mint_for_a_conversation_that_has_an_id(tmp_path: Path) -> None:
+    """Not even by a process that has just started: a plugin that fails would refuse what needs nothing of it."""
+    store = DiskStore(tmp_path / "sessions")
+    first = await post(guarded(store=store))
+    await store.aclose()
+    failing = guarded(answering("sessionguard_new_session_id", 7), store=store)
+    second, third = await post(failing), await post(failing, "another")
+    await store.aclose()
+
+    assert (status(first), status(second)) == ("new", "existing")
+    assert third.status_code == 500
 
 
 async def test_hook_new_session_id() -> None:

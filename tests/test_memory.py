@@ -10,12 +10,16 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from sessionguard import ConfigurationError, StoreUnavailable
+from sessionguard import ConfigurationError, SessionGuard, StoreUnavailable
+from sessionguard.asgi import Receive, Scope, Send
 from sessionguard.bounded import BoundedMap
 from sessionguard.records import Touch
+from sessionguard.store import wall_clock
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded import memory, worker
 from sessionguard.stores.embedded.generations import HEADER, SIZE, Generations, slot_of
@@ -30,6 +34,7 @@ KEY = "default//agent:main:remembered"
 ANOTHER_PROCESS = """
 import asyncio, os, sys
 from sessionguard.records import Touch
+from sessionguard.store import wall_clock
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.sqlite import SqliteStore
@@ -46,7 +51,7 @@ asyncio.run(main(*sys.argv[1:]))
 RESET = "await store.reserve(key, 'theirs', row)"
 FORGET = "await store.forget(key, row.session_id)"
 TOUCH = "await store.touch([Touch(key, row.session_id, 0)])"
-DIE_BEFORE_THE_COMMIT = "mark = CoherentMemory.before_commit\n def die(self): mark(self); os._exit(0)\n "
+DIE_BEFORE_THE_COMMIT = "mark = CoherentMemory.before_commit\n def die(self, moved): mark(self, moved); os._exit(0)\n "
 DIE_BEFORE_THE_COMMIT += f"CoherentMemory.before_commit = die\n {RESET}"
 DIE_AFTER_THE_COMMIT = f"CoherentMemory.after_commit = lambda self: os._exit(0)\n {RESET}"
 
@@ -202,8 +207,8 @@ async def test_while_a_row_is_being_changed_nobody_trusts_what_he_remembers(kind
     at_the_commit, go = threading.Event(), threading.Event()
     before_commit = memory.CoherentMemory.before_commit
 
-    def wait(self: memory.CoherentMemory) -> None:
-        before_commit(self)
+    def wait(self: memory.CoherentMemory, moved: Any) -> None:
+        before_commit(self, moved)
         at_the_commit.set()
         go.wait()
 
@@ -226,16 +231,16 @@ async def test_what_changed_while_it_was_read_is_not_remembered(kind: str, store
     await elsewhere(kind, store, FORGET)
     await store.reserve(KEY, "ours", None)
     database = THREADS.running[Path(store.location) / FILES[kind]]._database
-    get = type(database).get
+    read = type(database).read
 
-    def overtaken(self: object, key: str) -> object:
-        row = get(self, key)  # type: ignore[arg-type]
-        command = [sys.executable, "-c", ANOTHER_PROCESS, kind, store.location, key, RESET]
+    def overtaken(self: object, keys: object) -> object:
+        rows = read(self, keys)  # type: ignore[arg-type]
+        command = [sys.executable, "-c", ANOTHER_PROCESS, kind, store.location, KEY, RESET]
         subprocess.run(command, check=True)
-        return row
+        return rows
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(database), "get", overtaken)
+        patch.setattr(type(database), "read", overtaken)
         row = await store.get(KEY)
 
     assert row is not None
@@ -248,7 +253,7 @@ async def test_a_write_that_is_rolled_back_is_not_remembered(kind: str, store: E
     await store.reserve(KEY, "ours", None)
     row = await store.get(KEY)
 
-    def fail(self: memory.CoherentMemory) -> None:
+    def fail(self: memory.CoherentMemory, moved: Any) -> None:
         raise OSError("pulled the plug")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -336,3 +341,23 @@ def test_a_bounded_map_keeps_what_is_used_and_forgets_the_rest() -> None:
     assert alive[0] == -1
     assert alive[-9:] == list(range(991, 1000))
     assert len(alive) <= 20
+
+
+async def test_an_old_conversation_is_an_existing_one_also_to_a_process_that_has_just_started(
+    kind: str, store: EmbeddedStore
+) -> None:
+    """Though it asks for a reservation at once, and learns from the answer that there was nothing to reserve."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["session_id"].encode()})
+
+    began = wall_clock() - 60_000
+    old = STORES[kind](Path(store.location), clock=lambda: began)
+    await old.reserve("default//agent:main:old", "id", None)
+    await old.aclose()
+    guard = SessionGuard(app, store=store)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://guard") as client:
+        answers = [await client.get("/", headers={"x-openclaw-session-key": key}) for key in ("old", "fresh")]
+
+    assert [answer.headers["x-sessionguard-status"] for answer in answers] == ["existing", "new"]

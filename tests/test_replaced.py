@@ -99,18 +99,18 @@ async def test_a_file_that_is_replaced_during_a_transaction_acknowledges_nothing
     await store.ping()
     database = store._lease._threads.running[directory / name]._database
     assert database is not None
-    get = type(database).get
+    write = type(database).write
     fell = False
 
-    def replaced_under_us(database: object, key: str) -> object:
+    def replaced_under_us(database: object, rows: object) -> None:
         nonlocal fell
         if not fell:
             fell = True
             delete_files(directory, name)
-        return get(database, key)  # type: ignore[arg-type]
+        write(database, rows)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as fault:
-        fault.setattr(type(database), "get", replaced_under_us)
+        fault.setattr(type(database), "write", replaced_under_us)
         reservation = await store.reserve("key", "ours", None)
     found = await stranger(kind, directory, "key")
     await store.aclose()

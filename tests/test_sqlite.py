@@ -95,8 +95,9 @@ async def test_a_locked_database_is_unavailable_in_time(directory: Path) -> None
 async def test_the_url_says_how_durable_a_write_is(directory: Path, option: str, level: int) -> None:
     """FULL is the default."""
     store = SqliteStore.from_url(f"sqlite://{directory}{option}", GuardSettings())
-    found = await store._run(
-        lambda database: database._connection.execute("PRAGMA synchronous").fetchone()[0],  # type: ignore[attr-defined]
+    found = await store._lease.submit(
+        (),
+        lambda rows: rows.database._connection.execute("PRAGMA synchronous").fetchone()[0],  # type: ignore[attr-defined]
         writes=False,
     )
     await store.aclose()

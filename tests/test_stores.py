@@ -99,12 +99,12 @@ async def test_a_full_store_refuses_new_conversations_and_keeps_the_others(
     store = kind(tmp_path / "sessions")
     record = (await store.reserve("established", "id", None)).record
 
-    def fill(database: Any) -> None:
-        connection = getattr(database, "_connection", None) or database._cache._con
+    def fill(rows: Any) -> None:
+        connection = rows.database._connection
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    await store._run(fill, writes=False)
+    await store._lease.submit((), fill, writes=False)
     established = await store.get("established")
     with pytest.raises(StoreUnavailable):
         await asyncio.gather(*(store.reserve("k" * 200 + str(number), "id", None) for number in range(200)))
@@ -123,13 +123,13 @@ async def test_a_store_that_keeps_failing_says_so_once(
     """And again when it has worked in between."""
     store = kind(tmp_path / "sessions")
 
-    def fail(database: Any) -> None:
+    def fail(rows: Any) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     for _ in range(2):
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
-                await store._run(fail, writes=True)
+                await store._lease.submit((), fail, writes=True)
         await store.reserve("key", "id", None)
     await store.aclose()
 
@@ -147,8 +147,8 @@ async def test_a_commit_that_fails_acknowledges_nothing(kind: type[EmbeddedStore
             loop.call_soon_threadsafe(heard.set)
             heard.wait(10)
 
-    def doom(database: Any) -> None:
-        connection = getattr(database, "_connection", None) or database._cache._con
+    def doom(rows: Any) -> None:
+        connection = rows.database._connection
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("CREATE TEMP TABLE parent (id PRIMARY KEY)")
         connection.execute("CREATE TEMP TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
@@ -157,7 +157,7 @@ async def test_a_commit_that_fails_acknowledges_nothing(kind: type[EmbeddedStore
         )
         connection.set_trace_callback(wait_for_the_loop)
 
-    await store._run(doom, writes=False)
+    await store._lease.submit((), doom, writes=False)
     with pytest.raises(StoreUnavailable):
         await store.reserve("key", "lost", None)
     row = await store.get("key")
@@ -174,12 +174,12 @@ async def test_a_write_that_fails_halfway_leaves_nothing_behind(kind: type[Embed
     """All that one transaction has written goes with it."""
     store = kind(tmp_path / "sessions")
 
-    def write_and_fail(database: Any) -> None:
-        database.put("key", SessionRecord("half", 0, 0))
+    def write_and_fail(rows: Any) -> None:
+        rows.put("key", SessionRecord("half", 0, 0))
         raise sqlite3.OperationalError("disk I/O error")
 
     with pytest.raises(StoreUnavailable):
-        await store._run(write_and_fail, writes=True)
+        await store._lease.submit((), write_and_fail, writes=True)
     row = await store.get("key")
     await store.aclose()
 

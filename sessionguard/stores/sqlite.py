@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sessionguard.codec import decode, encode
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import SessionRecord
 from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection
+from sessionguard.stores.embedded.database import Found, marks, portions, read_or_blame, transaction
 from sessionguard.stores.embedded.place import prepare
 from sessionguard.stores.embedded.store import EmbeddedStore
 
@@ -23,21 +24,25 @@ class SqliteDatabase:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        with self._connection:
-            yield
+    def transaction(self) -> AbstractContextManager[object]:
+        return transaction(self._connection)
 
-    def get(self, key: str) -> SessionRecord | None:
-        found = self._connection.execute("SELECT row FROM Sessions WHERE key = ?", (key,)).fetchone()
-        return None if found is None else _decoded(found[0])
+    def read(self, keys: Collection[str]) -> Mapping[str, Found]:
+        found: dict[str, Found] = {}
+        for some in portions(keys, 1):
+            query = f"SELECT key, row FROM Sessions WHERE key IN ({marks(len(some))})"
+            for key, row in self._connection.execute(query, some).fetchall():
+                found[key] = read_or_blame(_decoded, row)
+        return found
 
-    def put(self, key: str, record: SessionRecord) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO Sessions VALUES (?, ?)", (key, encode(record)))
+    def write(self, rows: Mapping[str, SessionRecord]) -> None:
+        for some in portions(rows.items(), 2):
+            values = [value for key, record in some for value in (key, encode(record))]
+            self._connection.execute(f"INSERT OR REPLACE INTO Sessions VALUES {marks(len(some), '(?, ?)')}", values)
 
-    def delete(self, key: str) -> None:
-        self._connection.execute("DELETE FROM Sessions WHERE key = ?", (key,))
+    def delete(self, keys: Collection[str]) -> None:
+        for some in portions(keys, 1):
+            self._connection.execute(f"DELETE FROM Sessions WHERE key IN ({marks(len(some))})", some)
 
     def page(self, start: str, after: str, limit: int) -> Sequence[tuple[str, SessionRecord]]:
         query = "SELECT key, row FROM Sessions WHERE key >= ? AND key > ? ORDER BY key LIMIT ?"

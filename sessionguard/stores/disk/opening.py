@@ -6,16 +6,17 @@ setting) is refused before diskcache obeys it.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import diskcache
 
 from sessionguard.records import SessionRecord
 from sessionguard.stores.disk.strict import StrictDisk
 from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection, not_ours
+from sessionguard.stores.embedded.database import Found, marks, portions, read_or_blame, transaction
 from sessionguard.stores.embedded.place import prepare
 
 _SCHEMA = (
@@ -53,6 +54,12 @@ _SETTINGS = {
 
 _PRAGMAS = {name: value for name, value in _SETTINGS.items() if name.startswith("sqlite_")}
 
+_COLUMNS = "(key, raw, size, mode, value)"
+_INSTEAD = (
+    "ON CONFLICT (key, raw) DO UPDATE SET"
+    " size = excluded.size, mode = excluded.mode, filename = NULL, value = excluded.value"
+)
+
 
 class StrictCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     """A cache that trusts no schema, and holds no connection to a database it cannot open."""
@@ -67,38 +74,51 @@ class StrictCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no ty
 
 
 class DiskcacheDatabase:
-    """A `Database` on an open diskcache."""
+    """A `Database` on an open diskcache, used by the thread that has opened it.
+
+    Rows are read and written by statements of our own, which name exactly the columns this package uses: diskcache's
+    `set` looks for files and for rows to evict, and takes three statements where one will do.
+    """
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
+        self._disk = cache.disk
+        self._connection = cache._con
+        self._execute = self._connection.execute
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        try:
-            with self._cache.transact():
-                yield
-        except diskcache.Timeout as error:
-            # diskcache reports every failed BEGIN as Timeout; what SQLite said is kept as its context.
-            raise cast("Exception", error.__context__) from None
+    def transaction(self) -> AbstractContextManager[object]:
+        return transaction(self._connection)
 
-    def get(self, key: str) -> SessionRecord | None:
-        return cast("SessionRecord | None", self._cache.get(key))
+    def read(self, keys: Collection[str]) -> Mapping[str, Found]:
+        found: dict[str, Found] = {}
+        for some in portions(keys, 1):
+            query = f"SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({marks(len(some))})"
+            for key, *row in self._execute(query, some).fetchall():
+                found[key] = read_or_blame(self._disk.fetch, *row, False)
+        return found
 
-    def put(self, key: str, record: SessionRecord) -> None:
-        self._cache.set(key, record)
+    def write(self, rows: Mapping[str, SessionRecord]) -> None:
+        for some in portions(rows.items(), 5):
+            values: list[object] = []
+            for key, record in some:
+                size, mode, _, value = self._disk.store(record, False)
+                values += *self._disk.put(key), size, mode, value
+            statement = f"INSERT INTO Cache {_COLUMNS} VALUES {marks(len(some), '(?, ?, ?, ?, ?)')} {_INSTEAD}"
+            self._execute(statement, values)
 
-    def delete(self, key: str) -> None:
-        self._cache.delete(key)
+    def delete(self, keys: Collection[str]) -> None:
+        for some in portions(keys, 1):
+            self._execute(f"DELETE FROM Cache WHERE raw = 1 AND key IN ({marks(len(some))})", some)
 
     def page(self, start: str, after: str, limit: int) -> Sequence[tuple[str, SessionRecord]]:
         query = "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key > ? ORDER BY key LIMIT ?"
-        rows = self._cache._sql(query, (start, after, limit)).fetchall()
-        disk = self._cache.disk
-        return [(disk.get(key, raw), disk.fetch(mode, name, value, False)) for key, raw, mode, name, value in rows]
+        rows = self._execute(query, (start, after, limit)).fetchall()
+        get, fetch = self._disk.get, self._disk.fetch
+        return [(get(key, raw), fetch(mode, name, value, False)) for key, raw, mode, name, value in rows]
 
     def keys(self, after: str, limit: int) -> Sequence[str]:
         query = "SELECT key FROM Cache WHERE key > ? AND typeof(key) = 'text' ORDER BY key LIMIT ?"
-        return [key for (key,) in self._cache._sql(query, (after, limit))]
+        return [key for (key,) in self._execute(query, (after, limit))]
 
     def close(self) -> None:
         self._cache.close()

@@ -5,31 +5,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from sessionguard.errors import SessionGuardError
-from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.rows import Rows
+
+JOB_SECONDS = 2.0
 
 
 @dataclasses.dataclass(slots=True)
 class Job:
-    """One function to run against the database, and where its answer goes."""
+    """One function to run against the rows of these keys, and where its answer goes.
 
-    work: Callable[[Database], Any]
+    `otherwise` is what has to run in a transaction when `work`, which only looks, has no answer.
+    """
+
+    keys: Collection[str]
+    work: Callable[[Rows], Any]
     writes: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     deadline: float
+    otherwise: Callable[[Rows], Any] | None = None
     answer: Any = None
     error: Exception | None = None
 
-    def run(self, database: Database) -> None:
+    def run(self, rows: Rows) -> None:
         self.error = None
         try:
-            self.answer = self.work(database)
+            self.answer = self.work(rows)
         except SessionGuardError as error:
             self.error = error
+
+    def goes_on(self) -> bool:
+        """Whether looking was not enough; then it is a job that writes from here on."""
+        if self.otherwise is None or self.answer is not None or self.error is not None:
+            return False
+        self.work, self.writes, self.otherwise = self.otherwise, True, None
+        return True
 
     def deliver(self) -> None:
         if self.future.done():

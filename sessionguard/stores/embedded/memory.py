@@ -7,16 +7,18 @@ Only the store thread reads into it and writes through it; whoever likes may rec
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from sessionguard.bounded import BoundedMap
 from sessionguard.records import SessionRecord
+from sessionguard.stores.embedded.database import Found
 from sessionguard.stores.embedded.generations import Generations, slot_of
 
 MOST_ROWS = 32_768
 
+Read = Callable[[Collection[str]], Mapping[str, Found]]
 Remembered = tuple[SessionRecord, memoryview, int, int]
 
 
@@ -26,7 +28,7 @@ class CoherentMemory:
     def __init__(self) -> None:
         self._rows: BoundedMap[str, Remembered] = BoundedMap(MOST_ROWS)
         self._generations: Generations | None = None
-        self._moved: dict[str, SessionRecord | None] = {}
+        self._moving: Sequence[tuple[str, int, SessionRecord | None]] = ()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -52,45 +54,44 @@ class CoherentMemory:
         if generations is not None:
             generations.close()
 
-    def read(self, key: str, get: Callable[[str], SessionRecord | None]) -> SessionRecord | None:
-        """Return the row that `get` finds, and keep it if nobody changed it meanwhile."""
-        generations, slot = self._attached, slot_of(key)
-        before = generations.slots[slot]
-        record = get(key)
-        if before & 1:
-            generations.heal(slot)
-        elif record is not None and generations.slots[slot] == before:
-            self._rows.put(key, (record, generations.slots, slot, before))
-        return record
+    def read(self, keys: Collection[str], read: Read) -> Mapping[str, Found]:
+        """Return the rows that `read` finds, and keep those that nobody changed meanwhile."""
+        generations = self._attached
+        slots = generations.slots
+        before = [(key, slot := slot_of(key), slots[slot]) for key in keys]
+        found = read(keys)
+        for key, slot, generation in before:
+            record = found.get(key)
+            if generation & 1:
+                generations.heal(slot)
+            elif isinstance(record, SessionRecord) and slots[slot] == generation:
+                self._rows.put(key, (record, slots, slot, generation))
+        return found
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the lock around a transaction and all that belongs to it; raises BlockingIOError."""
         generations = self._attached
         with generations.locked():
-            self._moved.clear()
             try:
                 yield
             finally:
-                generations.end([*map(slot_of, self._moved)])
+                generations.end([slot for _, slot, _ in self._moving])
+                self._moving = ()
 
-    def move(self, key: str, record: SessionRecord | None) -> None:
-        """Note, in a transaction, that the conversation has another row now, or none."""
-        self._moved[key] = record
-
-    def before_commit(self) -> None:
-        """From here on nobody may trust what he remembers of the conversations that were moved."""
-        self._attached.begin([*map(slot_of, self._moved)])
+    def before_commit(self, moved: Mapping[str, SessionRecord | None]) -> None:
+        """From here on nobody may trust what he remembers of the conversations that are `moved`."""
+        self._moving = [(key, slot_of(key), record) for key, record in moved.items()]
+        self._attached.begin([slot for _, slot, _ in self._moving])
 
     def after_commit(self) -> None:
         """Let everybody trust again, and keep the rows that were written."""
-        generations = self._attached
-        moved = [(key, record, slot_of(key)) for key, record in self._moved.items()]
-        self._moved.clear()
-        generations.end([slot for _, _, slot in moved])
-        for key, record, slot in moved:
+        slots, moved = self._attached.slots, self._moving
+        self._moving = ()
+        self._attached.end([slot for _, slot, _ in moved])
+        for key, slot, record in moved:
             if record is not None:
-                self._rows.put(key, (record, generations.slots, slot, generations.slots[slot]))
+                self._rows.put(key, (record, slots, slot, slots[slot]))
 
     @property
     def _attached(self) -> Generations:

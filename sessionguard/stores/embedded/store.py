@@ -1,6 +1,6 @@
 """The verbs of the contract on a `Database`: each is one function that runs on the store thread.
 
-A function that writes runs inside a transaction that the thread has begun; it reads the row again before it decides.
+A function that writes is handed its rows inside a transaction that the thread has begun, read anew in there.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import functools
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import Reservation, SessionRecord, Touch
 from sessionguard.store import SessionStore, wall_clock
 from sessionguard.stores.embedded import place, url
 from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.threads import THREADS, Lease
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 PAGE = 500
 SWEEP = 50
 
-T = TypeVar("T")
-
 
 class EmbeddedStore(SessionStore):
     """Rows in one file of a directory, shared by the processes of one host.
@@ -39,6 +38,7 @@ class EmbeddedStore(SessionStore):
     """
 
     coordination = "host"
+    remembers = True
     file_name: ClassVar[str]
 
     def __init__(
@@ -87,74 +87,75 @@ class EmbeddedStore(SessionStore):
         return self._warnings
 
     async def get(self, key: str) -> SessionRecord | None:
-        return await self._run(lambda database: self._memory.read(key, database.get), writes=False)
+        return await self._lease.submit((key,), lambda rows: rows.get(key), writes=False)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
-        def reserve(database: Database) -> Reservation:
+        def look(rows: Rows) -> Reservation | None:
+            row = rows.get(key)
+            if row is None or row.may_be_replaced(replacing):
+                return None
+            return Reservation(row, row.session_id == candidate_id, self._clock())
+
+        def reserve(rows: Rows) -> Reservation:
             now = self._clock()
-            row = database.get(key)
+            row = rows.get(key)
             if row is None or row.may_be_replaced(replacing):
                 row = SessionRecord(candidate_id, now, now)
-                database.put(key, row)
-                self._memory.move(key, row)
-                self._sweep(database, now)
+                rows.put(key, row)
+                self._sweep(rows, now)
             return Reservation(row, row.session_id == candidate_id, now)
 
-        return await self._run(reserve, writes=True)
+        return await self._lease.submit((key,), look, writes=False, otherwise=reserve)
 
     async def touch(self, updates: Sequence[Touch]) -> None:
-        def touch(database: Database) -> None:
+        def touch(rows: Rows) -> None:
             now = self._clock()
             for update in updates:
-                row = database.get(update.key)
+                row = rows.get(update.key)
                 if row is None or row.session_id != update.session_id:
                     continue
                 if (touched := row.touched(now - update.age)) is not row:
-                    database.put(update.key, touched)
+                    rows.touch(update.key, touched)
 
-        await self._run(touch, writes=True)
+        await self._lease.submit([update.key for update in updates], touch, writes=True)
 
     async def forget(self, key: str, session_id: str, idle_before: int | None = None) -> bool:
-        def forget(database: Database) -> bool:
-            row = database.get(key)
+        def forget(rows: Rows) -> bool:
+            row = rows.get(key)
             if row is None or not row.may_be_forgotten(session_id, idle_before):
                 return False
-            database.delete(key)
-            self._memory.move(key, None)
+            rows.delete(key)
             return True
 
-        return await self._run(forget, writes=True)
+        return await self._lease.submit((key,), forget, writes=True)
 
     async def scan(self, prefix: str = "") -> AsyncIterator[tuple[str, SessionRecord]]:
         after = ""
-        while rows := await self._run(functools.partial(_page, prefix=prefix, after=after), writes=False):
-            for pair in rows:
+        while page := await self._lease.submit((), functools.partial(_page, prefix=prefix, after=after), writes=False):
+            for pair in page:
                 yield pair
-            after = rows[-1][0]
+            after = page[-1][0]
 
     async def ping(self) -> int:
-        return await self._run(lambda database: self._clock(), writes=False)
+        return await self._lease.submit((), lambda rows: self._clock(), writes=False)
 
     async def aclose(self) -> None:
         await self._lease.aclose()
 
-    async def _run(self, work: Callable[[Database], T], *, writes: bool) -> T:
-        return await self._lease.submit(work, writes=writes)
-
-    def _sweep(self, database: Database, now: int) -> None:
+    def _sweep(self, rows: Rows, now: int) -> None:
         """Remove rows beyond their retention, looking at a few more of them with every new row."""
         if self._retention is None:
             return
-        keys = database.keys(self._swept_to, SWEEP)
+        keys = rows.database.keys(self._swept_to, SWEEP)
         self._swept_to = keys[-1] if len(keys) == SWEEP else ""
+        rows.fetch(keys)
         for key in keys:
             # A row that does not decode is not ours to remove, and not this request's to stumble over.
             with contextlib.suppress(CorruptRecord):
-                row = database.get(key)
+                row = rows.get(key)
                 if row is not None and row.updated_at < now - self._retention:
-                    database.delete(key)
-                    self._memory.move(key, None)
+                    rows.delete(key)
 
 
-def _page(database: Database, prefix: str, after: str) -> Sequence[tuple[str, SessionRecord]]:
-    return [(key, row) for key, row in database.page(prefix, after, PAGE) if key.startswith(prefix)]
+def _page(rows: Rows, prefix: str, after: str) -> Sequence[tuple[str, SessionRecord]]:
+    return [(key, row) for key, row in rows.database.page(prefix, after, PAGE) if key.startswith(prefix)]

@@ -10,14 +10,17 @@ import asyncio
 import atexit
 import os
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
 from sessionguard.errors import StoreUnavailable
 from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.jobs import JOB_SECONDS, Job
 from sessionguard.stores.embedded.memory import CoherentMemory
+from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.worker import StoreThread
 
 T = TypeVar("T")
@@ -76,30 +79,53 @@ class StoreThreads:
 
 
 class Lease:
-    """One store's use of the thread of its database; nothing is opened before the first job."""
+    """One store's use of the thread of its database; nothing is opened before the first job.
+
+    The jobs of one turn of an event loop are handed over together: the thread wakes once for all of them, and commits
+    once for all that write.
+    """
 
     def __init__(self, threads: StoreThreads, path: Path, open_database: Callable[[], Database]) -> None:
         self._threads = threads
         self._path = path
         self._open_database = open_database
         self._entered = False
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self.memory = threads.memory(path)
 
-    def submit(self, work: Callable[[Database], T], *, writes: bool) -> asyncio.Future[T]:
-        """Run `work` on the thread, in a transaction if it `writes`; raises or fails with StoreUnavailable."""
+    def submit(
+        self,
+        keys: Collection[str],
+        work: Callable[[Rows], T | None],
+        *,
+        writes: bool,
+        otherwise: Callable[[Rows], T] | None = None,
+    ) -> asyncio.Future[T]:
+        """Run `work` on the rows of `keys` in the store thread, in a transaction if it `writes`.
+
+        Where `work` answers None, `otherwise` is run, in a transaction. Raises or fails with StoreUnavailable.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        job = Job(keys, work, writes, loop, future, time.monotonic() + JOB_SECONDS, otherwise)
         with self._threads.lock:
             if self._path in self._threads.poisoned:
                 raise StoreUnavailable("This process was forked while its store was busy; restart it.")
             if not self._entered:
                 self._threads.enter(self._path)
                 self._entered = True
-            if self._path not in self._threads.running:
-                self._threads.running[self._path] = StoreThread(self._path, self._open_database, self.memory)
-            return self._threads.running[self._path].submit(work, writes=writes)
+            if loop in self._gathered:
+                self._gathered[loop].append(job)
+            else:
+                self._gathered[loop] = [job]
+                loop.call_soon(self._hand_over, loop)
+        return future
 
     async def aclose(self) -> None:
         """Give the thread back; wait for its end if nobody else uses it."""
         with self._threads.lock:
+            for loop in [*self._gathered]:
+                self._pass_on(loop)
             thread = self._threads.leave(self._path) if self._entered else None
             self._entered = False
         if thread is not None:
@@ -107,6 +133,17 @@ class Lease:
             stopped = loop.create_future()
             thread.stop(lambda: loop.call_soon_threadsafe(_settle, stopped))
             await stopped
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._threads.lock:
+            if loop in self._gathered:
+                self._pass_on(loop)
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        running = self._threads.running
+        if self._path not in running:
+            running[self._path] = StoreThread(self._path, self._open_database, self.memory)
+        running[self._path].accept(self._gathered.pop(loop))
 
 
 def _settle(future: asyncio.Future[None]) -> None:

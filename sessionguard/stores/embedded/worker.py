@@ -8,7 +8,6 @@ is acknowledged that went into a file somebody has deleted or replaced.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import queue
@@ -18,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from sessionguard.errors import ConfigurationError, StoreUnavailable
 from sessionguard.stores.embedded.database import Database
@@ -26,14 +24,12 @@ from sessionguard.stores.embedded.generations import beside
 from sessionguard.stores.embedded.jobs import Job, deliver, fail
 from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.embedded.place import identity
+from sessionguard.stores.embedded.rows import Rows
 
-JOB_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.005
 CHECK_SECONDS = 1.0
 
 log = logging.getLogger("sessionguard")
-
-T = TypeVar("T")
 
 
 class FileReplaced(Exception):
@@ -53,19 +49,16 @@ class StoreThread:
         self._open_database = open_database
         self._database: Database | None = None
         self._identity: Sequence[tuple[int, int]] = ()
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
         self._stopping = False
         self._reported = ""
         self._when_stopped: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="sessionguard-store", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Database], T], *, writes: bool) -> asyncio.Future[T]:
-        """Run `work` on the thread, in a transaction if it `writes`; fails with StoreUnavailable when late."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(Job(work, writes, loop, future, time.monotonic() + JOB_SECONDS))
-        return future
+    def accept(self, jobs: Sequence[Job]) -> None:
+        """Run the jobs; those that are late fail with StoreUnavailable."""
+        self._queue.put(jobs)
 
     def stop(self, when_stopped: Callable[[], object] = lambda: None) -> None:
         """Let the thread finish what is queued, close the database, call `when_stopped` and end."""
@@ -96,25 +89,25 @@ class StoreThread:
         seconds = CHECK_SECONDS if len(self._memory) else None
         try:
             while True:
-                job = self._queue.get(block, seconds)
+                jobs = self._queue.get(block, seconds)
                 block = False
-                if job is None:
+                if jobs is None:
                     self._stopping = True
                 else:
-                    yield job
+                    yield from jobs
         except queue.Empty:
             if block:
                 self._close_if_replaced()
 
     def _attempt(self, jobs: Sequence[Job]) -> list[Job]:
-        """Answer the jobs, first all writes in one transaction, then the reads; return those that have to wait."""
+        """Answer the jobs, first the reads, then all writes in one transaction; return those that have to wait."""
         now = time.monotonic()
         wanted = [job for job in jobs if not job.future.cancelled()]
         fail([job for job in wanted if job.deadline <= now], StoreUnavailable("The session store is busy; try again."))
         due = [job for job in wanted if job.deadline > now]
         return [
-            *self._attempt_together([job for job in due if job.writes], writes=True),
             *self._attempt_together([job for job in due if not job.writes], writes=False),
+            *self._attempt_together([job for job in due if job.writes], writes=True),
         ]
 
     def _attempt_together(self, jobs: Sequence[Job], writes: bool) -> Sequence[Job]:
@@ -133,27 +126,26 @@ class StoreThread:
             self._recover(error)
             fail(jobs, StoreUnavailable("The session store failed; try again."))
         else:
-            deliver(jobs)
+            deliver([job for job in jobs if not job.goes_on()])
         return ()
 
     def _execute(self, jobs: Sequence[Job], writes: bool) -> None:
         database = self._open() if self._database is None else self._database
+        keys = {key: None for job in jobs for key in job.keys}
         if writes:
             with self._memory.writing():
                 with database.transaction():
-                    self._run_jobs(jobs, database)
-                    self._memory.before_commit()
+                    self._check_identity()
+                    rows = Rows(database, database.read(keys))
+                    _run(jobs, rows)
+                    rows.flush()
+                    self._memory.before_commit(rows.moved)
                 self._check_identity()
                 self._memory.after_commit()
             self._reported = ""
         else:
-            self._run_jobs(jobs, database)
+            _run(jobs, Rows(database, self._memory.read(keys, database.read)))
             self._check_identity()
-
-    def _run_jobs(self, jobs: Sequence[Job], database: Database) -> None:
-        self._check_identity()
-        for job in jobs:
-            job.run(database)
 
     def _open(self) -> Database:
         database = self._database = self._open_database()
@@ -201,6 +193,11 @@ class StoreThread:
         if database is not None:
             with contextlib.suppress(sqlite3.Error):
                 database.close()
+
+
+def _run(jobs: Sequence[Job], rows: Rows) -> None:
+    for job in jobs:
+        job.run(rows)
 
 
 def _is_contention(error: Exception) -> bool:

