@@ -7,7 +7,7 @@ because looking up an attribute of one that has `__getattr__`, as the guard has,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from sessionguard import asgi
 from sessionguard.bounded import BoundedMap
@@ -28,10 +28,12 @@ MOST_KNOWN = 8192
 OurHeaders = tuple[asgi.Header, ...]
 
 
-class Passage(NamedTuple):
-    """What a request takes along: its resolution, and the headers that say so to both sides."""
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a request takes along: its resolution, what says so in its scope, and the headers that do on both sides."""
 
     resolution: Resolution
+    session_id: str
     values: dict[str, object]
     request_headers: asgi.Headers
     response_headers: asgi.Headers
@@ -73,14 +75,14 @@ class Admission:
         """
         names, shortest = self._names, self._shortest
         ours: OurHeaders = ()
-        for pair in scope["headers"]:
+        for name, value in scope["headers"]:
             # Its length alone tells most names from ours, and costs less to look at than the name.
-            if len(pair[0]) >= shortest and (pair[0] in names or asgi.one_spelling(pair[0]) in names):
-                ours += (pair,)
-        if not ours or not self.headers_decide or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
-            return ours, None
+            if len(name) >= shortest and (name in names or asgi.one_spelling(name) in names):
+                ours += ((name, value),)
         known = self._known.get(ours) or self._known.find(ours)
-        return ours, known[1] if known is not None and self._still_holds(known[0]) else None
+        if known is None or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
+            return ours, None
+        return ours, known[1] if self._still_holds(known[0]) else None
 
     async def resolve(self, scope: asgi.Scope, ours: OurHeaders) -> Passage | None:
         """Return what this request is let in with, None when it names no conversation; raises a Refusal."""
@@ -106,16 +108,14 @@ class Admission:
                 break
         if passage is None:
             return {**scope, "headers": headers}, send
-        resolution, values, request_headers, response_headers = passage
         if self._tell_resolved is not None:
-            self._tell_resolved(scope, resolution)
-        child = {**scope, **values}
-        state = scope.get("state")
-        child["state"] = (
-            {**state, "session_id": resolution.session_id} if state else {"session_id": resolution.session_id}
-        )
-        child["headers"] = headers + request_headers
-        return child, asgi.with_response_headers(send, response_headers) if response_headers else send
+            self._tell_resolved(scope, passage.resolution)
+        session_id, state = passage.session_id, scope.get("state")
+        child = {**scope, **passage.values}
+        child["state"] = {**state, "session_id": session_id} if state else {"session_id": session_id}
+        child["headers"] = headers + passage.request_headers
+        extra = passage.response_headers
+        return child, asgi.with_response_headers(send, extra) if extra else send
 
     def _passage(self, resolution: Resolution) -> Passage:
         session_id = resolution.session_id.encode()
@@ -124,4 +124,4 @@ class Admission:
         if self._exposes_id:
             response_headers = [*response_headers, (SESSION_ID_HEADER.encode(), session_id)]
         values = {SCOPE_KEY: resolution, STORE_SCOPE_KEY: self._store, "session_id": resolution.session_id}
-        return Passage(resolution, values, request_headers, response_headers)
+        return Passage(resolution, resolution.session_id, values, request_headers, response_headers)

@@ -24,7 +24,6 @@ Headers = list[Header]
 
 PROBLEM_JSON = "application/problem+json"
 
-_RESPONSE_STARTS = frozenset({"http.response.start", "websocket.accept"})
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 
 
@@ -57,7 +56,8 @@ def with_response_headers(send: Send, extra: Headers) -> Send:
     """Return a `send` that adds `extra` to the start of the response and passes everything else as it is."""
 
     def decorated(message: Message) -> Awaitable[None]:
-        if message["type"] in _RESPONSE_STARTS:
+        kind = message["type"]
+        if kind == "http.response.start" or kind == "websocket.accept":  # noqa: PLR1714 - half the price of a set
             message = {**message, "headers": [*message.get("headers", ()), *extra]}
         return send(message)
 

@@ -9,7 +9,8 @@ import asyncio
 import functools
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from sessionguard.attempts import StoreAttempts, bounded
 from sessionguard.errors import StoreUnavailable
@@ -28,10 +29,12 @@ class Mint(Protocol):
     def __call__(self, session_key: str, replacing: str | None) -> str: ...
 
 
-class Established(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Established:
     """The resolution of an established conversation, to be given again until it is time to look at the row anew."""
 
     row_key: str
+    session_id: str
     record: SessionRecord
     resolution: Resolution
     until: int
@@ -84,15 +87,15 @@ class SessionResolver:
             self._touches.note(request.row_key, record.session_id, now)
         lasts = self._never_resets and not request.internal
         until = record.updated_at + LONG_IDLE if lasts else 0
-        return Established(request.row_key, record, _resolution(request.session_key, record, Origin.EXISTING), until)
+        resolution = _resolution(request.session_key, record, Origin.EXISTING)
+        return Established(request.row_key, record.session_id, record, resolution, until)
 
     def still_holds(self, established: Established) -> bool:
         """Return whether `recall` would say the same again, and note the use of the session if so."""
-        row_key, record, _, until = established
-        now = self._clock()
-        if now >= until or self._recall(row_key) is not record:
+        row_key, now = established.row_key, self._clock()
+        if now >= established.until or self._recall(row_key) is not established.record:
             return False
-        self._touches.note(row_key, record.session_id, now)
+        self._touches.note(row_key, established.session_id, now)
         return True
 
     async def resolve(self, request: ResolutionRequest) -> Resolution:
