@@ -52,7 +52,7 @@ class Environments:
             if name == "guard" or not stamp.exists() or stamp.read_text() != _stamp(wanted):
                 venv.create(place, with_pip=True)
                 command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-                again = ["--force-reinstall"] if name == "guard" and stamp.exists() else []
+                again = ["--force-reinstall", "--no-deps"] if name == "guard" and stamp.exists() else []
                 subprocess.run([*command, *again, *wanted], check=True)
                 stamp.write_text(_stamp(wanted))
             self._ready.add(name)
