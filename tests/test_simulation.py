@@ -11,6 +11,7 @@ import pytest
 
 from sessionguard import Reservation, SessionRecord, StoreUnavailable
 from sessionguard.attempts import StoreAttempts
+from sessionguard.liveness import Liveness
 from sessionguard.resolver import SessionResolver
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing.simulated_loop import SimulatedLoop
