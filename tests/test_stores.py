@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sessionguard import ConfigurationError, GuardSettings, SessionRecord, SessionStore, StoreUnavailable
+from sessionguard import ConfigurationError, GuardSettings, SessionStore, StoreUnavailable
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
@@ -174,12 +174,18 @@ async def test_a_write_that_fails_halfway_leaves_nothing_behind(kind: type[Embed
     """All that one transaction has written goes with it."""
     store = kind(tmp_path / "sessions")
 
-    def write_and_fail(rows: Any) -> None:
-        rows.put("key", SessionRecord("half", 0, 0))
+    await store.ping()
+    database = type(store._lease._threads.running[Path(store.location) / store.file_name]._database)
+    write = database.write  # type: ignore[union-attr]
+
+    def write_and_fail(self: Any, rows: Any) -> None:
+        write(self, rows)
         raise sqlite3.OperationalError("disk I/O error")
 
-    with pytest.raises(StoreUnavailable):
-        await store._lease.submit((), write_and_fail, writes=True)
+    with pytest.MonkeyPatch.context() as fault:
+        fault.setattr(database, "write", write_and_fail)
+        with pytest.raises(StoreUnavailable):
+            await store.reserve("key", "half", None)
     row = await store.get("key")
     await store.aclose()
 
