@@ -62,6 +62,20 @@ async def test_rows_beyond_their_retention_are_removed_and_no_others(kind: str, 
     assert left == ["new-0", "new-1", "new-2", "new-3", "new-4", "young"]
 
 
+@pytest.mark.parametrize("kind", STORES)
+async def test_whoever_takes_over_a_row_beyond_its_retention_keeps_it(kind: str, tmp_path: Path) -> None:
+    """The sweep that comes with a new row sees the row as it is by now."""
+    now = 1_000_000_000_000
+    options: dict[str, Any] = {"retention": 7_200_000, "clock": lambda: now}
+    store = STORES[kind](tmp_path / "sessions", **options)
+    stale = (await store.reserve("key", "old", None)).record
+    now += 7_200_001
+    taken = [(await store.reserve("key", "new", stale)).record, await store.get("key"), store.recall("key")]
+    await store.aclose()
+
+    assert [row and row.session_id for row in taken] == ["new", "new", "new"]
+
+
 async def test_without_a_retention_nothing_is_ever_removed(tmp_path: Path) -> None:
     """However long nobody has used it."""
     now = 0
