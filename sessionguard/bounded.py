@@ -33,3 +33,7 @@ class BoundedMap(dict[K, V]):
             self._older = dict(self)
             self.clear()
         self[key] = value
+
+    def forget(self, key: K) -> None:
+        self.pop(key, None)
+        self._older.pop(key, None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sessionguard import ConfigurationError, SessionGuard, StoreUnavailable
+from sessionguard import ConfigurationError, CorruptRecord, SessionGuard, StoreUnavailable
 from sessionguard.asgi import Receive, Scope, Send
 from sessionguard.bounded import BoundedMap
 from sessionguard.records import Touch
@@ -361,3 +363,15 @@ async def test_an_old_conversation_is_an_existing_one_also_to_a_process_that_has
         answers = [await client.get("/", headers={"x-openclaw-session-key": key}) for key in ("old", "fresh")]
 
     assert [answer.headers["x-sessionguard-status"] for answer in answers] == ["existing", "new"]
+
+
+async def test_a_row_that_is_found_broken_is_not_remembered_as_it_was(kind: str, store: EmbeddedStore) -> None:
+    """Whoever sees the damage tells everybody in this process."""
+    await store.reserve(KEY, "ours", None)
+    table, column = {"disk": ("Cache", "value"), "sqlite": ("Sessions", "row")}[kind]
+    with contextlib.closing(sqlite3.connect(Path(store.location) / FILES[kind], isolation_level=None)) as intruder:
+        intruder.execute(f"UPDATE {table} SET {column} = x'00'")
+    with pytest.raises(CorruptRecord):
+        await store.get(KEY)
+
+    assert recalled(store) is None

@@ -64,7 +64,9 @@ class CoherentMemory:
             record = found.get(key)
             if generation & 1:
                 generations.heal(slot)
-            elif isinstance(record, SessionRecord) and slots[slot] == generation:
+            elif not isinstance(record, SessionRecord):
+                self._rows.forget(key)
+            elif slots[slot] == generation:
                 self._rows.put(key, (record, slots, slot, generation))
         return found
 
