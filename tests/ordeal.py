@@ -132,6 +132,7 @@ FAULTS: dict[str, Fault] = {
     "directory is a file": directory_is_a_file,
 }
 MOUNTED = ("full", "read-only")
+GONE = ("files deleted", "directory deleted", "directory is a file")
 
 
 def guarded(store: EmbeddedStore) -> SessionGuard:
@@ -190,6 +191,8 @@ async def endure(kind: str, fault: str, state: str, place: Path) -> Report:
         await ask(guard, "established")
     await asyncio.to_thread(int)
     with FAULTS[fault](place / "sessions" / store.file_name):
+        while fault in GONE and store.recall(f"{ROW}established") is not None:
+            await asyncio.sleep(0.01)  # A process may remember for a second what is gone, and says so in its promises.
         during, delay = await watched(ask_all(guard))
     after = await ask_all(guard)
     await guard._resolver._touches.flush()
