@@ -33,12 +33,20 @@ class RedisClient:
             self._life.__anext__().send(None)
 
     def get(self, key: bytes) -> asyncio.Future[bytes | None]:
-        """Return the value of a key; asked for again after a failure, since a read changes nothing."""
+        """Return the value of a key; asked for again after a failure, like everything that changes nothing."""
         return self._reads.ask(key)
 
     def run(self, command: Command) -> asyncio.Future[Reply]:
         """Return the reply to a command, which is sent once."""
         return self._commands.ask(command)
+
+    async def look(self, command: Command) -> Reply:
+        """Return the reply to a command that changes nothing."""
+        try:
+            return await self.run(command)
+        except FAILURES:
+            await asyncio.sleep(PAUSE_SECONDS)
+            return await self.run(command)
 
     async def aclose(self) -> None:
         """Finish what is under way, and disconnect."""

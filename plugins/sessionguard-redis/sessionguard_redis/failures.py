@@ -10,7 +10,7 @@ from sessionguard import ConfigurationError, StoreUnavailable
 from sessionguard_redis.lane import FAILURES
 from sessionguard_redis.row import corrupt
 
-CORRUPT = ("CORRUPT", "WRONGTYPE")
+NOT_OURS = ("CORRUPT", "WRONGTYPE")
 
 log = logging.getLogger("sessionguard")
 
@@ -33,7 +33,7 @@ class Failures:
                 f"store: {self._place} refuses us: {error}. The user needs read and write access to the keys, and the"
                 " commands GET, MGET, SET, DEL, SCAN, TIME, INFO, EVAL and EVALSHA"
             )
-        if isinstance(error, ResponseError) and str(error).startswith(CORRUPT):
+        if isinstance(error, ResponseError) and any(code in str(error) for code in NOT_OURS):
             return corrupt()
         if isinstance(error, FAILURES):
             return self._unavailable(error)

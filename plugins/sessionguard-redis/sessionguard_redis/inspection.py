@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from sessionguard import ConfigurationError
 
-OLDEST = (6, 2)
+OLDEST, COUNTS_REPLICAS = (6, 2), (7, 0)
 KEEPS_ALL = "noeviction"
 KEEPS_LASTING = "volatile-"
 
@@ -22,9 +22,8 @@ def parse(text: bytes) -> Mapping[str, str]:
 
 def check(info: Mapping[str, str], *, expires: bool, may_evict: bool) -> None:
     """Raise ConfigurationError for a server that cannot keep the promise; `expires` says whether rows ever do."""
-    version = info.get("redis_version", "")
-    if version and tuple(map(int, version.split(".")[:2])) < OLDEST:
-        raise ConfigurationError(f"store: this is Redis {version}; 6.2 or newer is needed, or any Valkey")
+    if _version(info) < OLDEST:
+        raise ConfigurationError(f"store: this is Redis {info['redis_version']}; 6.2 or newer is needed, or any Valkey")
     if info.get("role") == "slave":
         raise ConfigurationError(
             "store: this server is a replica, and a replica may be behind; name the primary in SESSIONGUARD_STORE"
@@ -53,7 +52,14 @@ def warnings(info: Mapping[str, str], *, expires: bool) -> Iterator[str]:
     if replicas != "0":
         # The field is there only where min-replicas-to-write is set.
         needed = "set" if "min_slaves_good_slaves" in info else "not set, and should be at least 1"
+        if _version(info) < COUNTS_REPLICAS:
+            needed += ", but Redis before 7.0 does not apply it to scripts"
         yield (
             f"{replicas} connected replicas, min-replicas-to-write is {needed}: replication is asynchronous, so a"
             " failover can lose conversations begun just before it"
         )
+
+
+def _version(info: Mapping[str, str]) -> tuple[int, ...]:
+    """Return major and minor; what does not say is new."""
+    return tuple(int(number) for number in info.get("redis_version", "99.0").split(".")[:2])

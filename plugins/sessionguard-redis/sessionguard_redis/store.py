@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from sessionguard import Reservation, SessionRecord, SessionStore, Touch
 from sessionguard_redis import inspection, row
@@ -19,6 +19,8 @@ from sessionguard_redis.url import RedisUrl, parse
 
 if TYPE_CHECKING:
     from sessionguard import GuardSettings
+
+A = TypeVar("A")
 
 PAGE = 500
 SPECIAL = re.compile(rb"[*?\[\]\\]")
@@ -83,7 +85,7 @@ class RedisStore(SessionStore):
                     yield name[len(self._prefix) :].decode(), row.decode(value)
 
     async def ping(self) -> int:
-        seconds, microseconds = await self._run(("TIME",))
+        seconds, microseconds = await self._look(("TIME",))
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def aclose(self) -> None:
@@ -97,20 +99,23 @@ class RedisStore(SessionStore):
         names: set[bytes] = set()
         cursor = b"0"
         while True:
-            cursor, found = await self._run(("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE))
+            cursor, found = await self._look(("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE))
             names.update(found)
             if cursor == b"0":
                 return names
 
     async def _value(self, name: bytes) -> bytes | None:
-        try:
-            return await self._clients.current().get(name)
-        except Exception as error:
-            raise self._failures.translated(error) from error
+        return await self._answer(self._clients.current().get(name))
 
     async def _run(self, command: Command) -> Reply:
+        return await self._answer(self._clients.current().run(command))
+
+    async def _look(self, command: Command) -> Reply:
+        return await self._answer(self._clients.current().look(command))
+
+    async def _answer(self, answer: Awaitable[A]) -> A:
         try:
-            return await self._clients.current().run(command)
+            return await answer
         except Exception as error:
             raise self._failures.translated(error) from error
 

@@ -1,0 +1,59 @@
+"""The guard's own suites, on every server there is, and as anybody runs them: by the URL of a store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis_servers import SERVERS, RedisServer, open_store
+
+from sessionguard import SessionStore
+from sessionguard.plugins import PluginRegistry
+from sessionguard.testing import FailureContract, SessionStoreContract
+
+
+@pytest.fixture(scope="module", params=SERVERS or ["none"])
+def any_server(
+    request: pytest.FixtureRequest, binary: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    with RedisServer(SERVERS[request.param], tmp_path_factory.mktemp("any")) as server:
+        yield server
+
+
+class OnEveryServer:
+    """The fixture of the suites below."""
+
+    @pytest.fixture
+    def store(self, any_server: RedisServer) -> SessionStore:
+        with any_server.talk() as client:
+            client.flushall()
+        return open_store(any_server.url)
+
+
+class TestContract(OnEveryServer, SessionStoreContract):
+    """One call after the other, and many at once in one process."""
+
+
+class TestFailures(OnEveryServer, FailureContract):
+    """Calls that fail."""
+
+
+def test_whoever_names_the_url_gets_the_whole_suite(server: RedisServer, tmp_path: Path) -> None:
+    """`pytest --sessionguard-store=redis://...` finds the plugin by its entry point; processes race and are killed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--sessionguard-store={server.url}"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stdout
+    assert "kill -9 of a racing process, nothing acknowledged was lost" in run.stdout
+    assert "skipped" not in run.stdout
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "unix"])
+def test_the_guard_finds_the_plugin_by_its_schemes(scheme: str) -> None:
+    """Installed is all it has to be."""
+    implementations = PluginRegistry((), ()).implementations()["sessionguard_register_stores"]
+
+    assert scheme in {scheme: plugin for plugin, call in implementations for scheme in call() if plugin == "redis"}
