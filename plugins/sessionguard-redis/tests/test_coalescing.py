@@ -8,10 +8,10 @@ import random
 from collections.abc import Sequence
 
 from redis_servers import RedisServer, open_store
-
-from sessionguard import Touch
 from sessionguard_redis.coalescer import Coalescer
 from sessionguard_redis.store import RedisStore
+
+from sessionguard import Touch
 
 
 async def test_reads_of_one_tick_are_one_command(store: RedisStore, server: RedisServer) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis_readme import COMMANDS
 from redis_servers import SERVERS, RedisServer, open_store
 
 from sessionguard import SessionStore
@@ -42,9 +44,12 @@ class TestFailures(OnEveryServer, FailureContract):
 
 
 def test_whoever_names_the_url_gets_the_whole_suite(server: RedisServer, tmp_path: Path) -> None:
-    """`pytest --sessionguard-store=redis://...` finds the plugin by its entry point; processes race and are killed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--sessionguard-store={server.url}"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    """The README's command finds the plugin by its entry point; processes race and are killed."""
+    line = COMMANDS[-1].replace("redis://127.0.0.1:6379/15", server.url)
+    assert server.url in line
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
+    run = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert run.returncode == 0, run.stdout
     assert "kill -9 of a racing process, nothing acknowledged was lost" in run.stdout

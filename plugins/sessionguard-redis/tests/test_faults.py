@@ -96,7 +96,7 @@ def is_the_one_id(state: str, ids: set[str]) -> bool:
     return len(ids) == 1 and ids != {"stale-id"} and (state != "established" or ids == {"established-id"})
 
 
-def check(case: tuple[str, int], answers: Answers, status: int) -> None:
+def check(case: tuple[str, int, bool], answers: Answers, status: int) -> None:
     """Everybody got the one id or a 503, in time, and one of them at most was told that it is new."""
     assert len(answers.ids) == 1, (case, answers)
     assert answers.ids != {"stale-id"}, (case, answers)
@@ -115,22 +115,22 @@ async def calm(server: RedisServer) -> AsyncIterator[SessionGuard]:
     await leave(guard)
 
 
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "lasting"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.what}-{fault.direction}")
 async def test_whatever_happens_on_the_wire_a_conversation_has_one_id(
-    server: RedisServer, calm: SessionGuard, fault: WireFault, lasting: bool
+    server: RedisServer, calm: SessionGuard, fault: WireFault
 ) -> None:
     """At every step. What happens once costs time; what lasts is answered 503 in time, and ends without a restart."""
-    cases = [(state, at) for state in STATES for at in range(1, await steps(server, state) + 1)]
+    every_step = [(state, at) for state in STATES for at in range(1, await steps(server, state) + 1)]
+    cases = [(state, at, lasting) for state, at in every_step for lasting in (False, True)]
     outcomes = await asyncio.gather(
         *(
-            trial(server, state, f"{state}-{at}", dataclasses.replace(fault, at=at, lasting=lasting), calm)
-            for state, at in cases
+            trial(server, state, f"{state}-{at}-{lasting}", dataclasses.replace(fault, at=at, lasting=lasting), calm)
+            for state, at, lasting in cases
         )
     )
 
     for case, answers in zip(cases, outcomes, strict=True):
-        check(case, answers, 503 if lasting else 200)
+        check(case, answers, 503 if case[2] else 200)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.what}-{fault.direction}")
@@ -142,7 +142,7 @@ async def test_a_server_that_has_forgotten_the_scripts_is_one_step_more(
         client.script_flush()
     answers = await trial(server, "new", "new", dataclasses.replace(fault, at=5), calm)
 
-    check(("new", 5), answers, 200)
+    check(("new", 5, False), answers, 200)
 
 
 async def test_every_state_of_a_key_has_steps_of_its_own(server: RedisServer, calm: SessionGuard) -> None:

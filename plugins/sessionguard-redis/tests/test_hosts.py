@@ -12,19 +12,6 @@ from live import LiveServer, uvicorn
 from redis_servers import RedisServer
 
 KEYS, CALLERS = 2_000, 16
-APP = """
-import json, os
-
-
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        while (message := await receive())["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        return await send({"type": "lifespan.shutdown.complete"})
-    body = json.dumps([scope["session_id"], os.getpid()]).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
-"""
 
 
 async def ask_both(hosts: list[LiveServer]) -> list[tuple[str, int, str, str, int]]:
@@ -45,16 +32,17 @@ async def ask_both(hosts: list[LiveServer]) -> list[tuple[str, int, str, str, in
 def test_of_two_hosts_exactly_one_opens_each_conversation(server: RedisServer, tmp_path: Path) -> None:
     """Two workers each, 2,000 new keys from both sides at once: one `new` per key over both, and one id."""
     environment = {
-        "SESSIONGUARD_APP": "app:app",
+        "SESSIONGUARD_APP": "redis_app:app",
         "SESSIONGUARD_STORE": server.url,
         "SESSIONGUARD_COORDINATION": "cluster",
     }
     directories = [tmp_path / "first", tmp_path / "second"]
     for directory in directories:
         directory.mkdir()
-        (directory / "app.py").write_text(APP)
     target, options = "sessionguard.serving:create_app", ("--factory", "--workers", "2", "--log-level", "warning")
-    first, second = (uvicorn(target, each, *options, app_dir=each, env=environment) for each in directories)
+    first, second = (
+        uvicorn(target, each, *options, app_dir=Path(__file__).parent, env=environment) for each in directories
+    )
     with first as one, second as other:
         answers = asyncio.run(ask_both([one, other]))
     openings = Counter(key for key, _, status, _, _ in answers if status == "new")

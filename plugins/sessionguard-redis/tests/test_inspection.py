@@ -7,12 +7,11 @@ import re
 import time
 
 import pytest
-
-from redis_servers import SERVERS, RedisServer, Start, open_store
-
-from sessionguard import ConfigurationError, SessionGuardError
+from redis_servers import SERVERS, Start, open_store
 from sessionguard_redis import inspection
 from sessionguard_redis.store import RedisStore
+
+from sessionguard import ConfigurationError, SessionGuardError
 
 DAY = 86_400.0
 
@@ -99,7 +98,7 @@ async def test_replicas_and_how_many_a_write_needs_are_reported(
     """With replicas there will be a failover one day; a server that lets scripts pass all the same is told apart."""
     primary = start("--min-replicas-to-write", needed, program=SERVERS[name])
     replica = start("--replicaof", "127.0.0.1", str(primary.port), program=SERVERS[name])
-    wait_for_link(replica)
+    replica.wait_for_link()
     store = open_store(primary.url)
     with primary.talk() as client:
         is_old = client.info()["redis_version"].startswith("6.")
@@ -108,14 +107,6 @@ async def test_replicas_and_how_many_a_write_needs_are_reported(
     [warning] = store.warnings()
     assert f"1 connected replicas, min-replicas-to-write {told}" in warning
     assert ("before 7.0 does not apply it to scripts" in warning) is is_old
-
-
-def wait_for_link(replica: RedisServer) -> None:
-    deadline = time.monotonic() + 20
-    with replica.talk() as client:
-        while client.info("replication")["master_link_status"] != "up":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 async def test_a_replica_is_refused(start: Start) -> None:

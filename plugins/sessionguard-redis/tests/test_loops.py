@@ -9,7 +9,6 @@ import threading
 import time
 
 from redis_servers import RedisServer, open_store
-
 from sessionguard_redis.store import RedisStore
 
 FORK = """

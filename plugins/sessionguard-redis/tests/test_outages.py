@@ -6,13 +6,11 @@ import asyncio
 import time
 
 import pytest
-
 from redis_servers import SERVERS, RedisServer, Start, open_store
-from test_inspection import wait_for_link
+from sessionguard_redis.store import RedisStore
 
 from sessionguard import SessionGuard, StoreUnavailable, Touch
 from sessionguard.testing import AppProbe, Exchange, FaultyWire, WireFault
-from sessionguard_redis.store import RedisStore
 
 ANSWERED_SECONDS = 2.5
 
@@ -117,7 +115,7 @@ async def test_a_failover_loses_what_had_not_reached_the_replica(start: Start) -
     primary = start("--repl-ping-replica-period", "1")
     with FaultyWire("127.0.0.1", primary.port) as wire:
         replica = start("--replicaof", wire.host, str(wire.port))
-        wait_for_link(replica)
+        replica.wait_for_link()
         old = open_store(primary.url)
         await old.reserve("replicated", "first", None)
         with primary.talk() as client:

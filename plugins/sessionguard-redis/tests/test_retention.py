@@ -6,10 +6,10 @@ import asyncio
 import time
 
 from redis_servers import RedisServer, open_store
-
-from sessionguard import Touch
 from sessionguard_redis.store import RedisStore
 from sessionguard_redis.url import parse
+
+from sessionguard import Touch
 
 NAME = "sessionguard:key"
 DAY = 86_400.0

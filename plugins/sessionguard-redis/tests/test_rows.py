@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from redis_servers import RedisServer, open_store
+from sessionguard_redis.store import RedisStore
 
 from sessionguard import CorruptRecord, SessionRecord, Touch
-from sessionguard_redis.store import RedisStore
 
 NAME = "sessionguard:key"
 STRANGERS = {
@@ -94,7 +94,8 @@ async def test_rows_under_another_prefix_are_other_rows(store: RedisStore, serve
     other = open_store(f"{server.url}?prefix=s*:")
     await store.reserve("key", "first", None)
     await other.reserve("key", "second", None)
-    seen = [[(key, row.session_id) async for key, row in each.scan()] for each in (store, other)]
+    ours = [(key, row.session_id) async for key, row in store.scan()]
+    others = [(key, row.session_id) async for key, row in other.scan()]
     await other.aclose()
 
-    assert seen == [[("key", "first")], [("key", "second")]]
+    assert (ours, others) == ([("key", "first")], [("key", "second")])

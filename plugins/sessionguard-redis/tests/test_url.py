@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from redis_servers import open_store
+from sessionguard_redis.url import RedisUrl, parse
 
 from sessionguard import ConfigurationError
-from sessionguard_redis.url import RedisUrl, parse
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,12 @@ from sessionguard_redis.url import RedisUrl, parse
             "rediss://cache?ssl_ca_certs=/ca.pem&ssl_certfile=/me.pem&ssl_keyfile=/me.key",
             "rediss://cache:6379/0",
             {
-                **{"host": "cache", "port": 6379, "db": 0},
-                **{"ssl_ca_certs": "/ca.pem", "ssl_certfile": "/me.pem", "ssl_keyfile": "/me.key"},
+                "host": "cache",
+                "port": 6379,
+                "db": 0,
+                "ssl_ca_certs": "/ca.pem",
+                "ssl_certfile": "/me.pem",
+                "ssl_keyfile": "/me.key",
             },
         ),
         ("unix:///run/redis.sock", "unix:///run/redis.sock?db=0", {"path": "/run/redis.sock", "db": 0}),
