@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Sequence
 from redis.exceptions import NoScriptError
 
 from sessionguard_redis.coalescer import Coalescer
-from sessionguard_redis.lane import FAILURES, Lane, Reply
+from sessionguard_redis.lane import UNREACHABLE, Lane, Reply
+from sessionguard_redis.redirection import is_sharded
 from sessionguard_redis.script import Command, in_full
 
 MOST_READS, MOST_COMMANDS = 1000, 250
@@ -24,9 +25,10 @@ class RedisClient:
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self._lanes = list(lanes)
-        turn = asyncio.Semaphore(len(lanes))
-        self._reads: Coalescer[bytes, bytes | None] = Coalescer(self._fetch, turn, MOST_READS)
-        self._commands: Coalescer[Command, Reply] = Coalescer(self._send, turn, MOST_COMMANDS)
+        self._turn = asyncio.Semaphore(len(lanes))
+        self._reads: Coalescer[bytes, bytes | None] = Coalescer(self._fetch, self._turn, MOST_READS)
+        self._commands: Coalescer[Command, Reply] = Coalescer(self._send, self._turn, MOST_COMMANDS)
+        self._is_sharded = False
         self._life = self._live()
         # Before a loop ends it closes the asynchronous generators that have started. This one starts without waiting.
         with contextlib.suppress(StopIteration):
@@ -44,17 +46,22 @@ class RedisClient:
         """Return the reply to a command that changes nothing."""
         try:
             return await self.run(command)
-        except FAILURES:
+        except UNREACHABLE:
             await asyncio.sleep(PAUSE_SECONDS)
             return await self.run(command)
+
+    async def ask_once(self, command: Command) -> Reply:
+        """Return the reply to a command on a key that is being moved to this server."""
+        whole = in_full(command) if command[0] == "EVALSHA" else command
+        async with self._turn:
+            _, reply = await self._on_a_lane([("ASKING",), whole])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def aclose(self) -> None:
         """Finish what is under way, and disconnect."""
         await self._life.aclose()
-
-    def close_soon(self) -> None:
-        """Begin to close, in the loop this client belongs to."""
-        self._closing = asyncio.ensure_future(self.aclose())
 
     async def _live(self) -> AsyncGenerator[None, None]:
         try:
@@ -66,13 +73,22 @@ class RedisClient:
                 await lane.aclose()
 
     async def _fetch(self, keys: Sequence[bytes]) -> Sequence[bytes | Exception | None]:
-        command: Command = ("GET" if len(keys) == 1 else "MGET", *keys)
         try:
-            [reply] = await self._on_a_lane([command])
-        except FAILURES:
+            return await self._read(keys)
+        except UNREACHABLE:
             await asyncio.sleep(PAUSE_SECONDS)
-            [reply] = await self._on_a_lane([command])
-        return reply if isinstance(reply, list) else [reply] * len(keys)
+            return await self._read(keys)
+
+    async def _read(self, keys: Sequence[bytes]) -> Sequence[bytes | Exception | None]:
+        """Read with one command where all keys are with this server, and key by key in a cluster."""
+        if len(keys) > 1 and not self._is_sharded:
+            [reply] = await self._on_a_lane([("MGET", *keys)])
+            if isinstance(reply, list):
+                return reply
+            if not is_sharded(reply):
+                return [reply] * len(keys)
+            self._is_sharded = True
+        return await self._on_a_lane([("GET", key) for key in keys])
 
     async def _send(self, commands: Sequence[Command]) -> Sequence[Reply]:
         replies = await self._on_a_lane(commands)

@@ -31,7 +31,7 @@ class Failures:
         if isinstance(error, (AuthenticationError, NoPermissionError)):
             return ConfigurationError(
                 f"store: {self._place} refuses us: {error}. The user needs read and write access to the keys, and the"
-                " commands GET, MGET, SET, DEL, SCAN, TIME, INFO, EVAL and EVALSHA"
+                " commands that the README of sessionguard-redis names"
             )
         if isinstance(error, ResponseError) and any(code in str(error) for code in NOT_OURS):
             return corrupt()

@@ -9,12 +9,14 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sessionguard_redis import inspection
 from sessionguard_redis.deadline import DeadlinePassed, deadline
 from sessionguard_redis.script import Command
 
 TRUSTED_SECONDS = 1.0
+UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OSError, DeadlinePassed)
 FAILURES = (RedisError, OSError, DeadlinePassed)
 
 Reply = Any

@@ -9,19 +9,19 @@ import threading
 import weakref
 from collections.abc import Callable
 
-from sessionguard_redis.client import RedisClient
+from sessionguard_redis.routes import Routes
 
 
 class LoopClients:
     """Makes clients when they are first needed. May be used from any thread."""
 
-    def __init__(self, make: Callable[[], RedisClient]) -> None:
+    def __init__(self, make: Callable[[], Routes]) -> None:
         self._make = make
-        self._clients: dict[asyncio.AbstractEventLoop, RedisClient] = {}
+        self._clients: dict[asyncio.AbstractEventLoop, Routes] = {}
         self._lock = threading.Lock()
         _everybodys.add(self)
 
-    def current(self) -> RedisClient:
+    def current(self) -> Routes:
         """Return the client of the running loop."""
         loop = asyncio.get_running_loop()
         return self._clients.get(loop) or self._open(loop)
@@ -48,7 +48,7 @@ class LoopClients:
         _inherited.append(self._clients)
         self._clients = {}
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> RedisClient:
+    def _open(self, loop: asyncio.AbstractEventLoop) -> Routes:
         client = self._make()
         with self._lock:
             self._clients = {each: client for each, client in self._clients.items() if not each.is_closed()}

@@ -14,7 +14,9 @@ from sessionguard_redis.connecting import connection_to
 from sessionguard_redis.failures import Failures
 from sessionguard_redis.lane import Lane, Reply
 from sessionguard_redis.loops import LoopClients
-from sessionguard_redis.script import FORGET, RESERVE, TOUCH, Command
+from sessionguard_redis.redirection import Address
+from sessionguard_redis.routes import Routes
+from sessionguard_redis.script import FORGET, RESERVE, TOUCH, Script
 from sessionguard_redis.url import RedisUrl, parse
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ class RedisStore(SessionStore):
         self._prefix = url.prefix.encode()
         self._retention = retention or 0
         self._warnings: Sequence[str] = ()
+        self._is_clustered = False
         self._failures = Failures(url.place)
-        self._clients = LoopClients(self._client)
+        self._clients = LoopClients(lambda: Routes(self._client))
 
     @classmethod
     def from_url(cls, url: str, settings: GuardSettings) -> RedisStore:
@@ -60,23 +63,23 @@ class RedisStore(SessionStore):
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
         stale = (replacing.session_id, replacing.updated_at) if replacing else ("", 0)
-        text, now = await self._run(RESERVE.call(self._name(key), candidate_id, *stale, self._retention))
+        text, now = await self._run(RESERVE, key, candidate_id, *stale, self._retention)
         record = row.decode(text)
         return Reservation(record, record.session_id == candidate_id, now)
 
     async def touch(self, updates: Sequence[Touch]) -> None:
-        calls = (TOUCH.call(self._name(each.key), each.session_id, each.age, self._retention) for each in updates)
-        outcomes = await asyncio.gather(*map(self._run, calls), return_exceptions=True)
+        touches = (self._run(TOUCH, each.key, each.session_id, each.age, self._retention) for each in updates)
+        outcomes = await asyncio.gather(*touches, return_exceptions=True)
         for error in (outcome for outcome in outcomes if isinstance(outcome, BaseException)):
             raise error
 
     async def forget(self, key: str, session_id: str, idle_before: int | None = None) -> bool:
         limit = "" if idle_before is None else idle_before
-        return bool(await self._run(FORGET.call(self._name(key), session_id, limit)))
+        return bool(await self._run(FORGET, key, session_id, limit))
 
     async def scan(self, prefix: str = "") -> AsyncIterator[tuple[str, SessionRecord]]:
         """Collect the names of all keys first, since Redis knows no order; then read the rows page by page."""
-        names = sorted(await self._names(self._name(prefix)))
+        names = sorted(await self._answer(self._names(self._name(prefix))))
         for start in range(0, len(names), PAGE):
             page = names[start : start + PAGE]
             values = await asyncio.gather(*map(self._value, page))
@@ -85,7 +88,7 @@ class RedisStore(SessionStore):
                     yield name[len(self._prefix) :].decode(), row.decode(value)
 
     async def ping(self) -> int:
-        seconds, microseconds = await self._look(("TIME",))
+        seconds, microseconds = await self._answer(self._clients.current().look(("TIME",)))
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def aclose(self) -> None:
@@ -97,21 +100,20 @@ class RedisStore(SessionStore):
     async def _names(self, prefix: bytes) -> set[bytes]:
         pattern = SPECIAL.sub(rb"\\\g<0>", prefix) + b"*"
         names: set[bytes] = set()
-        cursor = b"0"
-        while True:
-            cursor, found = await self._look(("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE))
-            names.update(found)
-            if cursor == b"0":
-                return names
+        await self.ping()  # From here on we know whether it is a cluster.
+        for client in await self._clients.current().everywhere(clustered=self._is_clustered):
+            cursor = None
+            while cursor != b"0":
+                cursor, found = await client.look(("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", PAGE))
+                names.update(found)
+        return names
 
     async def _value(self, name: bytes) -> bytes | None:
         return await self._answer(self._clients.current().get(name))
 
-    async def _run(self, command: Command) -> Reply:
-        return await self._answer(self._clients.current().run(command))
-
-    async def _look(self, command: Command) -> Reply:
-        return await self._answer(self._clients.current().look(command))
+    async def _run(self, script: Script, key: str, *arguments: str | int) -> Reply:
+        name = self._name(key)
+        return await self._answer(self._clients.current().run(name, script.call(name, *arguments)))
 
     async def _answer(self, answer: Awaitable[A]) -> A:
         try:
@@ -119,12 +121,14 @@ class RedisStore(SessionStore):
         except Exception as error:
             raise self._failures.translated(error) from error
 
-    def _client(self) -> RedisClient:
+    def _client(self, address: Address | None) -> RedisClient:
         url = self._url
-        return RedisClient([Lane(connection_to(url), self._inspect, url.timeout) for _ in range(url.connections)])
+        lanes = [Lane(connection_to(url, address), self._inspect, url.timeout) for _ in range(url.connections)]
+        return RedisClient(lanes)
 
     def _inspect(self, info: Mapping[str, str]) -> None:
         expires = self._retention > 0
         inspection.check(info, expires=expires, may_evict=self._url.may_evict)
         self._warnings = tuple(inspection.warnings(info, expires=expires))
+        self._is_clustered = info.get("cluster_enabled") == "1"
         self._failures.are_over()

@@ -124,7 +124,9 @@ async def test_whatever_happens_on_the_wire_a_conversation_has_one_id(
     cases = [(state, at, lasting) for state, at in every_step for lasting in (False, True)]
     outcomes = await asyncio.gather(
         *(
-            trial(server, state, f"{state}-{at}-{int(lasting)}", dataclasses.replace(fault, at=at, lasting=lasting), calm)
+            trial(
+                server, state, f"{state}-{at}-{int(lasting)}", dataclasses.replace(fault, at=at, lasting=lasting), calm
+            )
             for state, at, lasting in cases
         )
     )

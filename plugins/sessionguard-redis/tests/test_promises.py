@@ -75,6 +75,17 @@ PROMISES: dict[str, dict[str, list[str]]] = {
             "test_inspection.py::test_a_primary_that_becomes_a_replica_is_noticed",
         ],
     },
+    "a cluster that moves keys, or replaces a server": {
+        "one id per key, wherever it is; rows that the new server had received": [
+            "test_cluster.py::test_every_server_has_rows_of_its_own_and_nobody_notices",
+            "test_cluster.py::test_a_slot_that_is_being_moved_is_used_on_both_sides",
+            "test_cluster.py::test_a_primary_that_dies_is_replaced_by_its_replica",
+        ],
+        "503 until a server is replaced": ["test_cluster.py::test_a_primary_that_dies_is_replaced_by_its_replica"],
+        "what was acknowledged and had not been received": [
+            "test_outages.py::test_a_failover_loses_what_had_not_reached_the_replica"
+        ],
+    },
     "fork, several event loops": {
         "one id per key; each has connections of its own": [
             "test_loops.py::test_parent_and_child_of_a_fork_agree_on_every_id",
