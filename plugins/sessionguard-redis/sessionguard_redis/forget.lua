@@ -7,8 +7,8 @@ local row = redis.call('GET', KEYS[1])
 if not row then
   return 0
 end
-local id, _, updated = string.match(row, '^1 ([!-~]+) (%d+) (%d+)$')
-if not id or #row > 290 then
+local id, started, updated = string.match(row, '^1 ([!-~]+) (%d+) (%d+)$')
+if not id or #id > 256 or #started > 15 or #updated > 15 then
   return redis.error_reply('CORRUPT the row is not one of ours')
 end
 if id ~= session_id or (idle_before and tonumber(updated) >= idle_before) then

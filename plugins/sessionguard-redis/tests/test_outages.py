@@ -90,6 +90,23 @@ async def test_a_server_that_falls_silent_is_503_in_time(start: Start) -> None:
     assert after[1][1] == after[2][1]
 
 
+async def test_a_write_whose_outcome_is_unknown_is_not_sent_again(server: RedisServer) -> None:
+    """Only the guard may do that, since it knows with which id."""
+    with FaultyWire("127.0.0.1", server.port) as wire:
+        store = open_store(f"redis://{wire.host}:{wire.port}?timeout=0.2")
+        await store.reserve("another", "id", None)
+        with server.talk() as client:
+            client.config_resetstat()
+        for what in ("drop", "half-close", "reset"):
+            wire.fail(WireFault(what, "reply"))
+            with pytest.raises(StoreUnavailable):
+                await store.reserve(what, "id", None)
+            await store.ping()
+        await store.aclose()
+
+    assert server.calls("evalsha") == 3
+
+
 async def test_an_outage_is_logged_once_and_not_for_every_request(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,6 +22,8 @@ STRANGERS = {
     "an id with a line break": "1 i\nd 1000 2000",
     "a line break behind": "1 id 1000 2000\n",
     "an id beyond all measure": f"1 {'i' * 300} 1000 2000",
+    "a start beyond all time": "1 id 9999999999999999 2000",
+    "a use beyond all time": "1 id 1000 9999999999999999",
     "bytes": b"1 id 1000 \xff\x00",
     "a JSON object": '{"session_id": "id"}',
 }
@@ -42,6 +44,17 @@ async def test_the_longest_id_fits(store: RedisStore) -> None:
 
     assert reservation.record.session_id == longest
     assert again.created
+
+
+async def test_a_row_that_is_ours_already_is_kept_even_if_it_looks_stale(
+    store: RedisStore, server: RedisServer
+) -> None:
+    """A retry of a reservation renews nothing, whatever the caller has seen in between."""
+    with server.talk() as client:
+        client.set(NAME, "1 mine 1000 2000")
+    reservation = await store.reserve("key", "mine", SessionRecord("mine", 1000, 2000))
+
+    assert (reservation.created, reservation.record) == (True, SessionRecord("mine", 1000, 2000))
 
 
 @pytest.mark.parametrize("value", STRANGERS.values(), ids=STRANGERS)
