@@ -5,11 +5,12 @@ INFO alone, because managed services forbid CONFIG and answer INFO.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from sessionguard import ConfigurationError
 
-OLDEST, COUNTS_REPLICAS = (6, 2), (7, 0)
+OLDEST, COUNTS_REPLICAS = (6, 2), (6, 2, 7)
 KEEPS_ALL = "noeviction"
 KEEPS_LASTING = "volatile-"
 
@@ -53,7 +54,7 @@ def warnings(info: Mapping[str, str], *, expires: bool) -> Iterator[str]:
         # The field is there only where min-replicas-to-write is set.
         needed = "set" if "min_slaves_good_slaves" in info else "not set, and should be at least 1"
         if _version(info) < COUNTS_REPLICAS:
-            needed += ", but Redis before 7.0 does not apply it to scripts"
+            needed += ", but Redis before 6.2.7 does not apply it to scripts"
         yield (
             f"{replicas} connected replicas, min-replicas-to-write is {needed}: replication is asynchronous, so a"
             " failover can lose conversations begun just before it"
@@ -61,5 +62,5 @@ def warnings(info: Mapping[str, str], *, expires: bool) -> Iterator[str]:
 
 
 def _version(info: Mapping[str, str]) -> tuple[int, ...]:
-    """Return major and minor; what does not say is new."""
-    return tuple(int(number) for number in info.get("redis_version", "99.0").split(".")[:2])
+    """Return major, minor and patch; a server that does not say is new."""
+    return tuple(int(number) for number in re.findall(r"\d+", info.get("redis_version", "99"))[:3])

@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from redis_servers import SERVERS, Start, open_store
+from redis_servers import Start, open_store
 from sessionguard_redis import inspection
 from sessionguard_redis.store import RedisStore
 
@@ -91,22 +91,25 @@ async def test_a_server_that_does_not_log_its_writes_is_reported(
 
 
 @pytest.mark.parametrize(("needed", "told"), [("0", "is not set, and should be at least 1"), ("1", "is set")])
-@pytest.mark.parametrize("name", SERVERS)
-async def test_replicas_and_how_many_a_write_needs_are_reported(
-    start: Start, name: str, needed: str, told: str
-) -> None:
-    """With replicas there will be a failover one day; a server that lets scripts pass all the same is told apart."""
-    primary = start("--min-replicas-to-write", needed, program=SERVERS[name])
-    replica = start("--replicaof", "127.0.0.1", str(primary.port), program=SERVERS[name])
+async def test_replicas_and_how_many_a_write_needs_are_reported(start: Start, needed: str, told: str) -> None:
+    """With replicas there will be a failover one day."""
+    primary = start("--min-replicas-to-write", needed)
+    replica = start("--replicaof", "127.0.0.1", str(primary.port))
     replica.wait_for_link()
     store = open_store(primary.url)
-    with primary.talk() as client:
-        is_old = client.info()["redis_version"].startswith("6.")
 
     assert await outcome(store) == "fine"
     [warning] = store.warnings()
     assert f"1 connected replicas, min-replicas-to-write {told}" in warning
-    assert ("before 7.0 does not apply it to scripts" in warning) is is_old
+
+
+@pytest.mark.parametrize(("version", "told"), [("6.2.5", True), ("6.2.7", False), ("7.0.0-rc1", False)])
+def test_a_server_that_lets_scripts_pass_without_replicas_is_reported(version: str, told: bool) -> None:
+    """The setting has no meaning for us there."""
+    info = inspection.parse(f"redis_version:{version}\r\nconnected_slaves:2\r\nmin_slaves_good_slaves:2\r\n".encode())
+    [warning] = inspection.warnings(info, expires=False)
+
+    assert ("before 6.2.7 does not apply it to scripts" in warning) is told
 
 
 async def test_a_replica_is_refused(start: Start) -> None:
