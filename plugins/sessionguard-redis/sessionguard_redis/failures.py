@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
@@ -40,8 +41,16 @@ class Failures:
         return error
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}{_handshake(error)}"
         if reason != self._reported:
             self._reported = reason
             log.error("the session store %s does not serve: %s", self._place, reason)
         return StoreUnavailable("The session store does not answer; try again.")
+
+
+def _handshake(error: BaseException) -> str:
+    """Return what went wrong with TLS, which redis-py 5 keeps to itself; nothing if it was something else."""
+    cause = error.__cause__ or error.__context__
+    if cause is None:
+        return ""
+    return f" ({cause})" if isinstance(cause, ssl.SSLError) else _handshake(cause)
