@@ -34,7 +34,8 @@ class Cluster:
             self.tell(server, "ADDSLOTS", *slots)
         for server, other in combinations(servers, 2):
             self.tell(server, "MEET", "127.0.0.1", other.port)
-        self.wait(lambda: all(self.tell(each, "NODES").count("connected") == 4 for each in servers))
+        names = [self.name(server) for server in servers]
+        self.wait(lambda: all(name in self.tell(server, "NODES") for server in servers for name in names))
         self.tell(self.replica, "REPLICATE", self.name(self.primaries[0]))
         self.wait(lambda: all("cluster_state:ok" in self.tell(each, "INFO") for each in servers))
         self.replica.wait_for_link()
