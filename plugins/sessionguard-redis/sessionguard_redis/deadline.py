@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Iterator
 
 
@@ -16,8 +15,8 @@ class DeadlinePassed(Exception):
 def deadline(seconds: float) -> Iterator[None]:
     """Break off what the running task awaits inside, after so many seconds, and raise DeadlinePassed.
 
-    For tasks that others cancel only when the loop ends: `asyncio.timeout` of Python 3.11.0 to 3.11.2 can lose its
-    TimeoutError when the work cleans up behind itself, and older ones have none.
+    `asyncio.timeout` of Python 3.11.0 to 3.11.2 can lose its TimeoutError when the work cleans up behind itself, and
+    older ones have none.
     """
     task = asyncio.current_task()
     passed = False
@@ -30,10 +29,9 @@ def deadline(seconds: float) -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        if not passed or task is None:
+        # Somebody else may have cancelled the task at the same moment; before Python 3.11 nobody can tell.
+        if not passed or getattr(task, "uncancel", int)():
             raise
-        if sys.version_info >= (3, 11):
-            task.uncancel()
         raise DeadlinePassed(f"no answer within {seconds:g} s") from None
     finally:
         alarm.cancel()
