@@ -179,9 +179,11 @@ async def test_a_full_server_refuses_new_conversations_and_keeps_the_others(star
     record = (await store.reserve("key", "id", None)).record
     with server.talk() as client:
         client.config_set("maxmemory", "1")
+        client.config_resetstat()
     with pytest.raises(StoreUnavailable):
         await store.reserve("another", "id", None)
 
+    assert (server.calls("evalsha"), server.calls("eval")) == (1, 0), "what is refused is not tried again"
     assert await store.get("key") == record
     assert await store.forget("key", "id")
     await store.aclose()
