@@ -11,6 +11,7 @@ import pytest
 
 from sessionguard import Reservation, SessionRecord, StoreUnavailable
 from sessionguard.attempts import StoreAttempts
+from sessionguard.liveness import Liveness
 from sessionguard.resolver import SessionResolver
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing.simulated_loop import SimulatedLoop
@@ -48,10 +49,10 @@ def hands_out_its_candidate_when_nobody_answers(patch: pytest.MonkeyPatch) -> No
 
 
 def believes_its_own_clock(patch: pytest.MonkeyPatch) -> None:
-    async def is_fresh(self: SessionResolver, request: Any, record: SessionRecord, deadline: float) -> bool:
-        return self._judge(request, record, self._clock())
+    async def is_fresh(self: Liveness, request: Any, record: SessionRecord, store_clock: object) -> bool:
+        return self.judge(request, record, self._clock())
 
-    patch.setattr(SessionResolver, "_is_fresh", is_fresh)
+    patch.setattr(Liveness, "is_fresh", is_fresh)
 
 
 def touches_whoever_stands(patch: pytest.MonkeyPatch) -> None:

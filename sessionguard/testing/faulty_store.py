@@ -54,10 +54,11 @@ class FaultyStore(MemoryStore):
         before = self._rows.get(key)
         reservation = await MemoryStore.reserve(self, key, candidate_id, replacing)
         after = reservation.record.session_id
+        self._latest = max(self._latest, reservation.now)
         if before is not None and before.session_id != after and candidate_id not in self.rebinding:
             rule = self._policy.rule_for(split_row_key(key)[2])
             # The clock may have been set back since the row was judged; what counts is that it was stale once.
-            if rule.is_fresh(before, before.updated_at, max(self._latest, reservation.now)):
+            if rule.is_fresh(before, before.updated_at, self._latest):
                 self.unjustified.append(f"{before.session_id} was alive when {after} replaced it")
         if self.stood[-1] != after:
             self.stood.append(after)

@@ -80,6 +80,7 @@ class Process:
             clock=lambda: world.clock() + skew,
             reserve_timeout=2.0,
             touch_interval=TOUCH_INTERVAL,
+            reads_first=world.reads_first,
         )
 
 
@@ -89,6 +90,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.verdict = Verdict(seed)
         self._chance = random.Random(seed)
+        self.reads_first = seed % 2 == 0
         self.policy = ResetPolicy.parse(self._chance.choice(RESETS))
         self._step = 0
         self.store = FaultyStore(self._chance, self.clock, self.policy)
