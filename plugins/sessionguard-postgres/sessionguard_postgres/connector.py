@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 OLDEST = 130000
 SCHEMA_VERSION = 1
-STATEMENT_SECONDS = 2.0
+STATEMENT_SECONDS = 0.8
 SESSION = {
     "default_transaction_isolation": "read committed",
-    "statement_timeout": "1500ms",
+    "statement_timeout": "700ms",
 }
 """Settings of our sessions; a pooler could not keep them from others. The server is to give up before we do."""
 
@@ -49,7 +49,7 @@ class Connector:
         """Return a connection to a primary that has our tables; raises ConfigurationError, or as the driver does."""
         connection = await self._open()
         try:
-            with at_most(STATEMENT_SECONDS, connection):
+            with at_most(self._url.connect_timeout, connection):
                 await self._check_server(connection)
                 await self._check_schema(connection)
         except BaseException:

@@ -27,6 +27,7 @@ class Job:
         loop = asyncio.get_running_loop()
         self.work = work
         self.repeatable = repeatable
+        self.since = loop.time()
         self.answer: asyncio.Future[Any] = loop.create_future()
         late = StoreUnavailable("The session store did not answer in time; try again.")
         self._alarm = loop.call_later(JOB_SECONDS, self.fail, late)

@@ -11,7 +11,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sessionguard import StoreUnavailable
 from sessionguard_postgres.connector import STATEMENT_SECONDS
@@ -61,9 +61,7 @@ class ConnectionPool:
         self._jobs.append(job)
         connection = self._rested()
         if connection is not None or len(self._workers) < self._size:
-            worker = self._loop.create_task(self._work(connection))
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._workers.add(self._loop.create_task(self._work(connection)))
         return job.answer
 
     async def aclose(self) -> None:
@@ -88,7 +86,7 @@ class ConnectionPool:
             while self._jobs:
                 if connection is None or connection.is_closed():
                     connection = await self._open()
-                    if connection is None:
+                    if connection is None and self.connections:
                         return
                 elif not (job := self._jobs.popleft()).answer.done():
                     await self._do(job, connection)
@@ -96,19 +94,23 @@ class ConnectionPool:
             if connection is not None:
                 self._end(connection)
             raise
+        finally:
+            # Not in a callback, which would come too late for a job that is looking for a worker right now.
+            self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
         if connection is not None and not connection.is_closed():
             self._idle.append((connection, self._loop.time()))
 
     async def _open(self) -> Connection | None:
-        """Return a new connection, None if there is none to be had; if there is no other, nobody need wait for one."""
+        """Return a new connection, None if there is none to be had; who has waited for it need not wait any longer."""
         self.connections = {connection for connection in self.connections if not connection.is_closed()}
+        started = self._loop.time()
         try:
             await self._live()
             connection = await self._connect()
         except Exception as error:
-            if not self.connections:
-                while self._jobs:
-                    self._jobs.popleft().fail(self._told(error))
+            # Jobs that came meanwhile have a chance of their own.
+            while self._jobs and self._jobs[0].since <= started and not self.connections:
+                self._jobs.popleft().fail(self._told(error))
             return None
         self.connections.add(connection)
         return connection
