@@ -72,6 +72,8 @@ class Connector:
             return await asyncpg.connect(self._url.dsn, **self._arguments)
         except asyncpg.exceptions.TargetServerAttributeNotMatched as error:
             raise self._no_primary() from error
+        except ValueError as error:
+            raise ConfigurationError(f"store: {self.location}: {error}; correct the URL") from error
 
     async def _check_server(self, connection: Connection) -> None:
         (server,) = await connection.fetch(statements.SERVER)

@@ -22,7 +22,6 @@ MISTAKES: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.ProtocolViolationError, "if a pooler such as pgbouncer stands in between, add ?pooler=on to the URL"),
     (asyncpg.DuplicatePreparedStatementError, "a pooler stands in between; add ?pooler=on to the URL"),
     (asyncpg.InvalidSQLStatementNameError, "a pooler stands in between; add ?pooler=on to the URL"),
-    (asyncpg.exceptions.ClientConfigurationError, "correct the URL"),
     (ssl.SSLCertVerificationError, "correct sslrootcert, or the host's name"),
 )
 """What will not mend itself, and the cure."""

@@ -1,5 +1,6 @@
 -- Write a row for the candidate unless the conversation has one; always return the row that stands.
--- It is written when the key is free, and over the very row the caller saw as stale; otherwise it stays as it is.
+-- It is written when the key is free, and over the very row the caller saw as stale; otherwise all stays as it is,
+-- and so does a row that we could not have written.
 -- $1 key, $2 candidate, $3 and $4 session_id and updated_at of the observed row or null, $5 synchronous_commit or null
 insert into sessionguard_sessions as standing (key, session_id, session_started_at, updated_at)
 select $1::bytea, $2::text, clock.now, clock.now
@@ -18,7 +19,8 @@ set (session_id, session_started_at, updated_at) = (
         (false, standing.session_id, standing.session_started_at, standing.updated_at)
     ) as chosen (replaces, session_id, session_started_at, updated_at)
     where chosen.replaces = coalesce(
-        standing.session_id <> $2 and standing.session_id = $3::text and standing.updated_at between 0 and $4::bigint, false)
+        standing.session_id <> $2 and standing.session_id = $3::text and standing.updated_at between 0 and $4::bigint
+            and standing.session_started_at between 0 and 9007199254740992, false)
 )
 returning session_id, session_started_at, updated_at,
     floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now
