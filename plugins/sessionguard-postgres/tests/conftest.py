@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from postgres_server import NoServer, PostgresServer, find_programs, running
-
 from sessionguard_postgres import PostgresStore
 
 _numbers = itertools.count()

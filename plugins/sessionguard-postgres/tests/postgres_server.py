@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import glob
 import importlib.util
 import os
 import pwd
@@ -57,7 +56,7 @@ def _identity() -> dict[str, Any]:
 def _candidates() -> Iterator[Path]:
     if found := shutil.which("initdb"):
         yield Path(found).resolve().parent
-    yield from map(Path, sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True))
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for package, place in WHEELS.items():
         spec = importlib.util.find_spec(package)
         for location in spec.submodule_search_locations or () if spec else ():

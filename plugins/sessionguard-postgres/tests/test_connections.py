@@ -1,4 +1,4 @@
-"""The connections behind the verbs: how many, whose, and what becomes of them when somebody leaves or something fails."""
+"""The connections behind the verbs: how many, whose, and what becomes of them when callers leave or servers fail."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from postgres_server import PostgresServer
+from sessionguard_postgres import PostgresStore, pool
 
 from sessionguard import SessionGuard, StoreUnavailable, Touch
 from sessionguard.testing import AppProbe, Exchange
-from sessionguard_postgres import PostgresStore, pool
 
 Rows = Callable[[str], list[tuple[object, ...]]]
 OURS = "select pid from pg_stat_activity where application_name = 'sessionguard' and datname = current_database()"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer, running
+from sessionguard_postgres import PostgresStore
 
 from sessionguard import SessionGuard, StoreUnavailable
 from sessionguard.testing import AppProbe, Exchange
-from sessionguard_postgres import PostgresStore
 
 Rows = Callable[[str], list[tuple[object, ...]]]
 

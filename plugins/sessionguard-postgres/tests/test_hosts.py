@@ -12,7 +12,6 @@ import httpx
 import pytest
 from live import LiveServer, uvicorn
 from postgres_server import PostgresServer
-
 from sessionguard_postgres import PostgresStore
 
 KEYS = 2_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 from postgres_server import PostgresServer
+from sessionguard_postgres import PostgresStore
 
 from sessionguard import Touch
-from sessionguard_postgres import PostgresStore
 
 PREPARED = "select name, statement from pg_prepared_statements where statement not like '%pg_prepared_statements%'"
 SETTINGS = "select name from pg_settings where source = 'client' order by name"

@@ -9,17 +9,19 @@ from collections.abc import Callable
 import pytest
 import pytest_asyncio
 from postgres_server import PostgresServer
+from sessionguard_postgres import PostgresStore, sweeper
 
 from sessionguard import CorruptRecord, GuardSettings, SessionGuard, SessionRecord, Touch
 from sessionguard.testing import AppProbe, Exchange
-from sessionguard_postgres import PostgresStore, sweeper
 
 Rows = Callable[[str], list[tuple[object, ...]]]
 
 ALL = "select convert_from(key, 'utf8'), session_id, session_started_at, updated_at from sessionguard_sessions"
 UNCHECKED = """
-alter table sessionguard_sessions drop constraint sessionguard_sessions_session_id_check,
-    drop constraint sessionguard_sessions_session_started_at_check, drop constraint sessionguard_sessions_updated_at_check
+alter table sessionguard_sessions
+    drop constraint sessionguard_sessions_session_id_check,
+    drop constraint sessionguard_sessions_session_started_at_check,
+    drop constraint sessionguard_sessions_updated_at_check
 """
 CORRUPT = {
     "an id with a blank": "'two words', 1, 1",

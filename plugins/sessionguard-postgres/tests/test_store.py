@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from postgres_server import PostgresServer
+from sessionguard_postgres import PostgresStore
 
 from sessionguard.testing import FailureContract, RaceContract, SessionStoreContract
-from sessionguard_postgres import PostgresStore
 
 
 class EmptyDatabase:

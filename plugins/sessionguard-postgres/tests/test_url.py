@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 from postgres_server import PostgresServer
+from sessionguard_postgres import PostgresStore
+from sessionguard_postgres.url import parse
 
 from sessionguard import ConfigurationError, GuardSettings
 from sessionguard.testing.opening import open_store
-from sessionguard_postgres import PostgresStore
-from sessionguard_postgres.url import parse
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
