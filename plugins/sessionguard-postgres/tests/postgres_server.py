@@ -45,7 +45,7 @@ class NoServer(Exception):
     """There is no Postgres on this machine."""
 
 
-def _identity() -> dict[str, Any]:
+def identity() -> dict[str, Any]:
     """Who runs the server: us, or nobody in root's stead."""
     if os.geteuid():
         return {}
@@ -82,7 +82,7 @@ class PostgresServer:
         self._programs = self._readable(programs)
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
-            os.chown(self.directory, _identity()["user"], _identity()["group"])
+            os.chown(self.directory, identity()["user"], identity()["group"])
 
     def initialise(self) -> None:
         """Make the data directory."""
@@ -138,7 +138,7 @@ class PostgresServer:
         command = [self._programs / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.directory]
         command += ["-h", "127.0.0.1", *(f"--{name}={value}" for name, value in self._settings.items())]
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, **_identity())
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, **identity())
         while self._process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError, asyncpg.PostgresError):
                 self.query("select 1")
@@ -148,12 +148,12 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: object) -> None:
         command: Sequence[Any] = [self._programs / program, *arguments]
-        subprocess.run(command, check=True, cwd=self.directory, stdout=subprocess.DEVNULL, **_identity())
+        subprocess.run(command, check=True, cwd=self.directory, stdout=subprocess.DEVNULL, **identity())
 
     def _readable(self, programs: Path) -> Path:
         """Return where the programs may be run from; a wheel in root's home is nobody's to run."""
         try:
-            subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **_identity())
+            subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **identity())
         except PermissionError:
             self.directory.chmod(0o755)
             return Path(shutil.copytree(programs.parent, self.directory / "programs")) / programs.name

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import pytest_asyncio
-from postgres_server import PostgresServer
+from live import free_port
+from postgres_server import PostgresServer, identity
 from sessionguard_postgres import PostgresStore
 
-from sessionguard import Touch
+from sessionguard import ConfigurationError, Touch
 
 PREPARED = "select name, statement from pg_prepared_statements where statement not like '%pg_prepared_statements%'"
 SETTINGS = "select name from pg_settings where source = 'client' order by name"
@@ -65,3 +74,42 @@ async def test_a_session_has_no_settings_of_its_own_behind_a_pooler(
     await store.aclose()
 
     assert {*settings} == expected
+
+
+@pytest.fixture
+def pgbouncer(server: PostgresServer, database: str) -> Iterator[str]:
+    """The URL of the database behind a real pgbouncer in transaction mode, with two connections for all."""
+    program = shutil.which("pgbouncer")
+    if program is None:
+        pytest.skip("pgbouncer is not on PATH, and no wheel brings it")
+    port = free_port()
+    configuration = server.directory / f"pgbouncer-{port}.ini"
+    configuration.write_text(
+        f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
+        "unix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=2\n"
+        f"[databases]\n{database} = host=127.0.0.1 port={server.port} user=sessionguard\n"
+    )
+    with subprocess.Popen([program, "-q", configuration], **identity()) as process:
+        while process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+                break
+        yield server.url(database, port=port)
+        process.terminate()
+
+
+def test_the_contract_holds_behind_pgbouncer(pgbouncer: str, tmp_path: Path) -> None:
+    """All of it, on connections that belong to others between two statements."""
+    url = f"{pgbouncer}?pooler=on&create_schema=on&pool_size=8"
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "TestStore", f"--sessionguard-store={url}"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+
+    assert run.returncode == 0, run.stdout
+    assert " passed" in run.stdout
+
+
+async def test_a_pooler_without_the_option_is_refused_with_its_cure(pgbouncer: str) -> None:
+    """It knows nothing of our session's settings."""
+    store = PostgresStore(pgbouncer)
+    with pytest.raises(ConfigurationError, match=r"add \?pooler=on to the URL"):
+        await store.ping()
+    await store.aclose()
