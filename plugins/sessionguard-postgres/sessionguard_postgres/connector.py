@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 OLDEST = 130000
 SCHEMA_VERSION = 1
-STATEMENT_SECONDS = 0.8
 SESSION = {
     "default_transaction_isolation": "read committed",
     "statement_timeout": "700ms",
@@ -40,6 +39,9 @@ class Connector:
             "max_cached_statement_lifetime": 0,
             "server_settings": {} if url.pooler else dict(SESSION),
         }
+        if url.synchronous_commit and not url.pooler:
+            # Each reservation sees to it; where the session has it already, that costs nothing.
+            self._arguments["server_settings"]["synchronous_commit"] = url.synchronous_commit
         if "target_session_attrs=" not in url.dsn:
             self._arguments["target_session_attrs"] = "primary"
         if "application_name=" not in url.dsn:

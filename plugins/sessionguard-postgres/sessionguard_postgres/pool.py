@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from sessionguard import StoreUnavailable
-from sessionguard_postgres.connector import STATEMENT_SECONDS
 from sessionguard_postgres.faults import is_conflict, is_lost, leaves_a_doubt, translated
 from sessionguard_postgres.job import JOB_SECONDS, Job
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 300.0
 CLOSE_SECONDS = 1.0
+WATCH_SECONDS = 0.1
+STATEMENT_SECONDS = 0.8
 TRIES = 6
 FIRST_PAUSE = 0.004
 
@@ -48,6 +49,8 @@ class ConnectionPool:
         self._idle: deque[tuple[Connection, float]] = deque()
         self._jobs: deque[Job] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._busy: dict[Connection, tuple[Job, float]] = {}
+        self._watch: asyncio.TimerHandle | None = None
         self._life = self._until_closed()
         self._lives = False
         self._reported = ""
@@ -57,8 +60,10 @@ class ConnectionPool:
 
         A `repeatable` one is sent once more when its connection is lost under it.
         """
-        job = Job(work, repeatable=repeatable)
+        job = Job(work, self._loop, repeatable=repeatable)
         self._jobs.append(job)
+        if self._watch is None:
+            self._watch = self._loop.call_later(WATCH_SECONDS, self._end_what_is_late)
         connection = self._rested()
         if connection is not None or len(self._workers) < self._size:
             self._workers.add(self._loop.create_task(self._work(connection)))
@@ -116,9 +121,9 @@ class ConnectionPool:
         return connection
 
     async def _do(self, job: Job, connection: Connection) -> None:
-        alarm = self._loop.call_later(STATEMENT_SECONDS, self._end_all, connection)
+        self._busy[connection] = job, self._loop.time()
         try:
-            job.deliver(await _repeated_after_conflicts(job.work, connection))
+            job.deliver(await self._tried(job.work, connection))
             self._reported = ""
         except Exception as error:
             if leaves_a_doubt(error):
@@ -132,7 +137,29 @@ class ConnectionPool:
             job.fail(StoreUnavailable("The session store was closed; try again."))
             raise
         finally:
-            alarm.cancel()
+            del self._busy[connection]
+
+    async def _tried(self, work: Work, connection: Connection) -> Any:
+        """Return the answer; transactions that failed for another one are tried again, a few times."""
+        for attempt in range(1, TRIES):
+            try:
+                return await work(connection)
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+            await asyncio.sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        return await work(connection)
+
+    def _end_what_is_late(self) -> None:
+        """Answer those who have waited too long, and end what takes too long; look again while there is something."""
+        now = self._loop.time()
+        for job in [*self._jobs, *(job for job, _ in self._busy.values())]:
+            if job.since <= now - JOB_SECONDS:
+                job.fail(StoreUnavailable("The session store did not answer in time; try again."))
+        for connection in [each for each, (_, since) in self._busy.items() if since <= now - STATEMENT_SECONDS]:
+            self._end_all(connection)
+        waits = self._jobs or self._busy
+        self._watch = self._loop.call_later(WATCH_SECONDS, self._end_what_is_late) if waits else None
 
     def _told(self, error: Exception) -> Exception:
         """Return the error as our callers know it; the log has the driver's own words, once."""
@@ -175,14 +202,3 @@ class ConnectionPool:
         await asyncio.gather(*closing, return_exceptions=True)
         self.connections.clear()
         self._idle.clear()
-
-
-async def _repeated_after_conflicts(work: Work, connection: Connection) -> Any:
-    for attempt in range(1, TRIES):
-        try:
-            return await work(connection)
-        except Exception as error:
-            if not is_conflict(error):
-                raise
-        await asyncio.sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter
-    return await work(connection)

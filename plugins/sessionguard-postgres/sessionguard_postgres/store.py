@@ -79,7 +79,7 @@ class PostgresStore(SessionStore):
         row = await self._row(statements.RESERVE, encoded(key), candidate_id, *observed, self._durability)
         record = record_of(row)
         created = record.session_id == candidate_id
-        if created:
+        if created and self._sweeper.sweeps:
             self._sweeper.sweep(self._pools.here().submit)
         return Reservation(record, created, row["now"])
 

@@ -20,13 +20,14 @@ class Sweeper:
     """Goes through the keys in order, and begins anew at the end. `retention` is in milliseconds, None keeps all."""
 
     def __init__(self, retention: int | None) -> None:
+        self.sweeps = retention is not None
         self._retention = retention
         self._after = b""
         self._busy_until = 0.0
 
     def sweep(self, submit: Callable[[Work], asyncio.Future[Any]]) -> None:
         """Look at the next page, unless somebody is still looking; nobody waits for it."""
-        if self._retention is None or time.monotonic() < self._busy_until:
+        if time.monotonic() < self._busy_until:
             return
         # A time and not a flag: an event loop that ends on the way would leave a flag up for ever.
         self._busy_until = time.monotonic() + JOB_SECONDS

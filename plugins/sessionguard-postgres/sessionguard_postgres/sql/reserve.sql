@@ -7,20 +7,20 @@ select $1::bytea, $2::text, clock.now, clock.now
 from (
     select
         floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now,
-        -- For this transaction alone, so that it holds behind a pooler and whatever the role or the database say.
-        set_config('synchronous_commit', coalesce($5::text, case current_setting('synchronous_commit')
-            when 'remote_apply' then 'remote_apply' else 'on' end), true) as durable
+        -- For this transaction alone, so that it holds behind a pooler, and whatever the role or the database say.
+        case when current_setting('synchronous_commit') not in (coalesce($5::text, 'on'), coalesce($5, 'remote_apply'))
+            then set_config('synchronous_commit', coalesce($5, 'on'), true) end as durable
 ) as clock
 on conflict (key) do update
-set (session_id, session_started_at, updated_at) = (
-    select chosen.session_id, chosen.session_started_at, chosen.updated_at
-    from (values
-        (true, excluded.session_id, excluded.session_started_at, excluded.updated_at),
-        (false, standing.session_id, standing.session_started_at, standing.updated_at)
-    ) as chosen (replaces, session_id, session_started_at, updated_at)
-    where chosen.replaces = coalesce(
-        standing.session_id <> $2 and standing.session_id = $3::text and standing.updated_at between 0 and $4::bigint
-            and standing.session_started_at between 0 and 9007199254740992, false)
-)
+set
+    session_id = case when standing.session_id = $3::text and standing.session_id <> $2
+        and standing.updated_at between 0 and $4::bigint and standing.session_started_at between 0 and 9007199254740992
+        then excluded.session_id else standing.session_id end,
+    session_started_at = case when standing.session_id = $3::text and standing.session_id <> $2
+        and standing.updated_at between 0 and $4::bigint and standing.session_started_at between 0 and 9007199254740992
+        then excluded.session_started_at else standing.session_started_at end,
+    updated_at = case when standing.session_id = $3::text and standing.session_id <> $2
+        and standing.updated_at between 0 and $4::bigint and standing.session_started_at between 0 and 9007199254740992
+        then excluded.updated_at else standing.updated_at end
 returning session_id, session_started_at, updated_at,
     floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now
