@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import pytest
 from postgres_server import PostgresServer
+from sessionguard_postgres import PostgresStore
 
 from sessionguard import SessionGuard
 from sessionguard.testing import AppProbe, Exchange, FaultyWire, WireFault
 
-CLIENTS = 3
+CLIENTS, AT_ONCE = 3, 15
 STATES = ("new", "stale", "established")
 ANSWERED_SECONDS = 2.5
 DELAY_SECONDS = 3.0
@@ -70,13 +71,8 @@ class Conversation(NamedTuple):
 @pytest.fixture
 def prepared(server: PostgresServer, database: str) -> str:
     """A database with our tables."""
-    asyncio.run(_prepare(server.url(database)))
+    asyncio.run(PostgresStore(server.url(database)).prepare())
     return database
-
-
-async def _prepare(url: str) -> None:
-    guard = SessionGuard(AppProbe(), store=f"{url}?create_schema=on")
-    await Exchange(guard, [(b"x-openclaw-session-key", b"first")]).run()
 
 
 @contextlib.contextmanager
@@ -93,9 +89,15 @@ def conversation(server: PostgresServer, database: str, state: str, step: int) -
 
 def messages_of(server: PostgresServer, database: str, state: str) -> int:
     """How many messages a guard exchanges with the server for its first request."""
-    with conversation(server, database, state, 0) as calm:
-        status, _, _ = asyncio.run(calm.ask())
+
+    async def ask() -> tuple[int, int]:
+        status, *_ = await calm.ask()
         count = calm.wire.count("reply")
+        await leave(calm.guard)
+        return status, count
+
+    with conversation(server, database, state, 0) as calm:
+        status, count = asyncio.run(ask())
 
     assert status == 200
     return count
@@ -141,14 +143,16 @@ Told = list[tuple[int, "str | None", float]]
 
 
 async def _suffer(conversations: list[Conversation], fault: WireFault) -> list[tuple[Told, Told]]:
-    return await asyncio.gather(*(_ask_through(each, fault) for each in conversations))
+    room = asyncio.Semaphore(AT_ONCE)
+    return await asyncio.gather(*(_ask_through(each, fault, room) for each in conversations))
 
 
-async def _ask_through(conversation: Conversation, fault: WireFault) -> tuple[Told, Told]:
+async def _ask_through(conversation: Conversation, fault: WireFault, room: asyncio.Semaphore) -> tuple[Told, Told]:
     """What clients are told while the wire fails, and what one is told when it has been mended."""
-    conversation.wire.fail(dataclasses.replace(fault, at=conversation.step))
-    during = await asyncio.gather(*(conversation.ask() for _ in range(CLIENTS)))
-    conversation.wire.heal()
-    after = [await conversation.ask()]
-    await leave(conversation.guard)
+    async with room:
+        conversation.wire.fail(dataclasses.replace(fault, at=conversation.step))
+        during = await asyncio.gather(*(conversation.ask() for _ in range(CLIENTS)))
+        conversation.wire.heal()
+        after = [await conversation.ask()]
+        await leave(conversation.guard)
     return during, after
