@@ -39,6 +39,7 @@ class FaultyWire:
         """How many were accepted so far."""
         self._upstream = upstream_host, upstream_port
         self._plan = WirePlan()
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self._listening = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -70,14 +71,19 @@ class FaultyWire:
         self._listening.set()
         await self._closed.wait()
         server.close()
+        for client in self._clients:
+            _reset(client)  # Those who carry on for a client end with the loop, if they have begun at all.
 
-    async def _accept(self, requests: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    def _accept(self, requests: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.connections += 1
-        # Python 3.11 takes it amiss when a handler is cancelled, which is how they all end when the wire does.
-        with contextlib.suppress(OSError, asyncio.CancelledError), _ending(client):
+        self._clients[client] = asyncio.ensure_future(self._carry(requests, client))
+
+    async def _carry(self, requests: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError), _ending(client):
             replies, server = await asyncio.open_connection(*self._upstream)
             with _ending(server):
                 await WireConnection(self._plan).run((requests, client), (replies, server))
+        del self._clients[client]
 
 
 class WireConnection:
@@ -128,7 +134,12 @@ def _ending(writer: asyncio.StreamWriter) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT_AT_ALL)
-        writer.transport.abort()
+        _reset(writer)
         raise
     writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT_AT_ALL)
+    writer.transport.abort()
