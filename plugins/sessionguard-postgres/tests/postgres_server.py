@@ -155,8 +155,10 @@ class PostgresServer:
         try:
             subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **identity())
         except PermissionError:
-            self.directory.chmod(0o755)
-            return Path(shutil.copytree(programs.parent, self.directory / "programs")) / programs.name
+            package = programs.parent.parent
+            for part in (package, package.with_name(f"{package.name}.libs")):
+                shutil.copytree(part, self.directory / "wheel" / part.name)
+            return self.directory / "wheel" / programs.relative_to(package.parent)
         return programs
 
 
