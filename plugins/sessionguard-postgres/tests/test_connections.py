@@ -15,7 +15,7 @@ from postgres_server import PostgresServer
 from sessionguard_postgres import PostgresStore, pool
 
 from sessionguard import SessionGuard, StoreUnavailable, Touch
-from sessionguard.testing import AppProbe, Exchange
+from sessionguard.testing import AppProbe, Exchange, FaultyWire, WireFault
 
 Rows = Callable[[str], list[tuple[object, ...]]]
 OURS = "select pid from pg_stat_activity where application_name = 'sessionguard' and datname = current_database()"
@@ -177,6 +177,74 @@ async def test_a_caller_who_leaves_does_not_take_his_reservation_along(
     assert reservation.cancelled()
     assert record is not None
     assert record.session_id == "first"
+
+
+async def test_a_connection_that_gives_no_answer_is_replaced(
+    server: PostgresServer, prepared: str, database: str
+) -> None:
+    """Silence is not waited for to the end: what was asked is asked again on another one, and answered."""
+    with FaultyWire("127.0.0.1", server.port) as wire:
+        store = PostgresStore(server.url(database, port=wire.port, pool_size=1))
+        reservation = await store.reserve("key", "first", None)
+        wire.fail(WireFault("drop", "reply"))
+        record = await store.get("key")
+        await store.aclose()
+
+    assert record == reservation.record
+
+
+async def test_a_removal_of_unknown_outcome_is_not_called_a_failure(
+    server: PostgresServer, prepared: str, database: str
+) -> None:
+    """Sent twice, it would say that there was nothing to remove."""
+    with FaultyWire("127.0.0.1", server.port) as wire:
+        store = PostgresStore(server.url(database, port=wire.port))
+        for key in ("first", "second"):
+            await store.reserve(key, "id", None)
+        await store.forget("first", "id")
+        wire.fail(WireFault("reset", "reply"))
+        with pytest.raises(StoreUnavailable):
+            await store.forget("second", "id")
+        left = await store.get("second")
+        await store.aclose()
+
+    assert left is None
+
+
+async def test_connections_at_rest_go_with_one_that_was_lost(
+    server: PostgresServer, prepared: str, database: str, rows: Rows
+) -> None:
+    """What befell it has probably befallen them: after one silence there is no second one behind it."""
+    with FaultyWire("127.0.0.1", server.port) as wire:
+        store = PostgresStore(server.url(database, port=wire.port))
+        await filled(store, rows, 5)
+        wire.fail(WireFault("drop", "reply", lasting=True))
+        with pytest.raises(StoreUnavailable):
+            await store.get("key")
+        wire.heal()
+        before = wire.connections
+        await store.get("key")
+        after = wire.connections
+        await store.aclose()
+
+    assert after > before
+
+
+async def test_a_connection_that_may_not_write_any_more_is_replaced(prepared: str, rows: Rows) -> None:
+    """Its server has become a standby, say; the error of one is played by a trigger here."""
+    store = PostgresStore(f"{prepared}?pool_size=1")
+    await store.ping()
+    rows("create table demoted as select pid from pg_stat_activity where application_name = 'sessionguard'")
+    rows(
+        "create function refuse() returns trigger language plpgsql as $$ begin"
+        " if pg_backend_pid() in (select pid from demoted) then raise 'read-only' using errcode = '25006'; end if;"
+        " return new; end $$"
+    )
+    rows("create trigger refuse before insert on sessionguard_sessions for each row execute function refuse()")
+    reservation = await store.reserve("key", "first", None)
+    await store.aclose()
+
+    assert reservation.created
 
 
 async def test_serialization_failures_are_tried_again(

@@ -10,7 +10,7 @@ import pytest
 from postgres_server import PostgresServer
 
 FAMILY = """
-import asyncio, json, os, sys, threading
+import asyncio, contextlib, gc, json, os, sys, threading
 from sessionguard_postgres import PostgresStore
 
 url, state = sys.argv[1:]
@@ -29,14 +29,33 @@ async def backend():
 def report(name, **values):
     os.write(1, (json.dumps({"name": name, **values}) + "\\n").encode())
 
-def child_lives():
-    report("child", ids=asyncio.run(use("child")))
+def descriptors():
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+def connections():
+    return {
+        os.readlink(f"/proc/self/fd/{connection._transport.get_extra_info('socket').fileno()}")
+        for pool in store._pools._pools.values() for connection in pool.connections
+    }
+
+async def live_and_close():
+    ids = await use("child")
+    await store.aclose()
+    return ids
 
 def fork():
+    ours = connections()
     child = os.fork()
     if not child:
-        child_lives()
-        os._exit(0)
+        shared = len(ours & descriptors())
+        ids = asyncio.run(live_and_close())
+        gc.collect()
+        report("child", ids=ids, shared=shared)
+        sys.exit(0)
     return child
 
 if state == "idle in another loop":
@@ -93,6 +112,7 @@ def test_parent_and_child_agree_on_every_id(server: PostgresServer, database: st
     assert run.returncode == 0, run.stderr
     assert told["child"]["ids"] == told["parent"]["ids"]
     assert len(told["child"]["ids"]) == 40
+    assert told["child"]["shared"] == 0
     assert (told["parent"]["same"], told["parent"]["status"]) == (True, 0)
 
 

@@ -59,6 +59,18 @@ async def _scanned(store: PostgresStore) -> list[tuple[str, SessionRecord]]:
     return [pair async for pair in store.scan()]
 
 
+async def test_a_row_that_holds_the_candidate_is_kept_whatever_was_observed(prepared: str) -> None:
+    """A repeated reservation is a repetition, even to somebody who saw the row in between."""
+    store = PostgresStore(prepared)
+    record = (await store.reserve("key", "ours", None)).record
+    while await store.ping() <= record.updated_at:
+        await asyncio.sleep(0.001)
+    again = await store.reserve("key", "ours", record)
+    await store.aclose()
+
+    assert (again.created, again.record) == (True, record)
+
+
 async def test_a_key_that_is_not_text_is_reported(prepared: str, rows: Rows) -> None:
     """Nothing of ours writes one."""
     store = PostgresStore(prepared)
