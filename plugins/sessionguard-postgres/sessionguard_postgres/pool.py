@@ -24,8 +24,8 @@ IDLE_SECONDS = 300.0
 CLOSE_SECONDS = 1.0
 WATCH_SECONDS = 0.1
 STATEMENT_SECONDS = 0.8
-TRIES = 6
-FIRST_PAUSE = 0.004
+TRIES = 12
+FIRST_PAUSE, LONGEST_PAUSE = 0.004, 0.04
 
 log = logging.getLogger("sessionguard")
 
@@ -141,13 +141,15 @@ class ConnectionPool:
 
     async def _tried(self, work: Work, connection: Connection) -> Any:
         """Return the answer; transactions that failed for another one are tried again, a few times."""
-        for attempt in range(1, TRIES):
+        pause = FIRST_PAUSE
+        for _ in range(TRIES - 1):
             try:
                 return await work(connection)
             except Exception as error:
                 if not is_conflict(error):
                     raise
-            await asyncio.sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause = min(2 * pause, LONGEST_PAUSE)
         return await work(connection)
 
     def _end_what_is_late(self) -> None:
