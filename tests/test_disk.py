@@ -438,6 +438,7 @@ async def test_a_cancelled_write_that_has_not_begun_is_dropped(directory: Path) 
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     release()
+    await store.ping()
 
     assert await store.get(KEY) is None
     await store.aclose()

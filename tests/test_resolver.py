@@ -739,6 +739,27 @@ async def test_a_first_caller_who_leaves_hands_new_to_the_next() -> None:
     assert origins(resolutions) == {Origin.NEW: 1, Origin.JOINED: 3}
 
 
+async def test_a_reservation_is_finished_though_its_only_caller_leaves() -> None:
+    """What was begun is not cut off in the middle."""
+    base, world = asyncio.all_tasks(), World()
+    reserving = asyncio.Event()
+
+    async def pause() -> None:
+        world.store.before.clear()
+        reserving.set()
+        await asyncio.sleep(0)
+
+    world.store.before["reserve"] = pause
+    caller = asyncio.ensure_future(world.process().resolve())
+    await reserving.wait()
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    while asyncio.all_tasks() - base:
+        await asyncio.sleep(0)
+
+    assert await world.row() is not None
+
+
 async def test_a_cancelled_reservation_is_taken_over() -> None:
     """Even somebody who cancels every task he finds cannot strand those who wait."""
     world = World()

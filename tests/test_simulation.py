@@ -111,6 +111,12 @@ def test_every_way_to_break_the_law_is_a_fault() -> None:
     ]
 
 
+def test_what_was_played_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also when that is nothing."""
+    assert main(0) == 0
+    assert capsys.readouterr().out == "0 schedules, 0 requests, 0 generations: 0 broken\n"
+
+
 def test_a_request_that_fails_in_any_other_way_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only 503 is an answer to a store that does not answer."""
 

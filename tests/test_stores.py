@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sessionguard import ConfigurationError, GuardSettings, SessionRecord, SessionStore, StoreUnavailable
+from sessionguard import ConfigurationError, GuardSettings, SessionStore, StoreUnavailable
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
@@ -60,6 +60,20 @@ async def test_rows_beyond_their_retention_are_removed_and_no_others(kind: str, 
     await store.aclose()
 
     assert left == ["new-0", "new-1", "new-2", "new-3", "new-4", "young"]
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_whoever_takes_over_a_row_beyond_its_retention_keeps_it(kind: str, tmp_path: Path) -> None:
+    """The sweep that comes with a new row sees the row as it is by now."""
+    now = 1_000_000_000_000
+    options: dict[str, Any] = {"retention": 7_200_000, "clock": lambda: now}
+    store = STORES[kind](tmp_path / "sessions", **options)
+    stale = (await store.reserve("key", "old", None)).record
+    now += 7_200_001
+    taken = [(await store.reserve("key", "new", stale)).record, await store.get("key"), store.recall("key")]
+    await store.aclose()
+
+    assert [row and row.session_id for row in taken] == ["new", "new", "new"]
 
 
 async def test_without_a_retention_nothing_is_ever_removed(tmp_path: Path) -> None:
@@ -174,12 +188,18 @@ async def test_a_write_that_fails_halfway_leaves_nothing_behind(kind: type[Embed
     """All that one transaction has written goes with it."""
     store = kind(tmp_path / "sessions")
 
-    def write_and_fail(rows: Any) -> None:
-        rows.put("key", SessionRecord("half", 0, 0))
+    await store.ping()
+    database = type(store._lease._threads.running[Path(store.location) / store.file_name]._database)
+    write = database.write  # type: ignore[union-attr]
+
+    def write_and_fail(self: Any, rows: Any) -> None:
+        write(self, rows)
         raise sqlite3.OperationalError("disk I/O error")
 
-    with pytest.raises(StoreUnavailable):
-        await store._lease.submit((), write_and_fail, writes=True)
+    with pytest.MonkeyPatch.context() as fault:
+        fault.setattr(database, "write", write_and_fail)
+        with pytest.raises(StoreUnavailable):
+            await store.reserve("key", "half", None)
     row = await store.get("key")
     await store.aclose()
 

@@ -22,7 +22,7 @@ from pytest_sessionguard import Tally
 
 PACKAGE = Path(sessionguard.__file__).parent
 CHECKOUT = Path(__file__).parents[2]
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,8 +34,8 @@ class Rows:
         return row
 
     def fetch(self, keys: Collection[str]) -> None:
-        """Read some more."""
-        self._found.update(self.database.read(keys))
+        """Read some more; what was changed already is in the database only later."""
+        self._found.update(self.database.read([key for key in keys if key not in self._changed]))
 
     def put(self, key: str, row: SessionRecord) -> None:
         """Give the conversation this session."""
