@@ -94,6 +94,13 @@ class SessionStore(abc.ABC):
         Raises ConfigurationError when it can never work as it is set up (a directory that is not ours, say).
         """
 
+    async def prepare(self) -> None:
+        """Make what the store needs and may not make by itself, such as the tables of a database.
+
+        An operator asks for it once, with `sessionguard store init`. What is there already stays as it is.
+        """
+        await self.ping()
+
     @abc.abstractmethod
     async def aclose(self) -> None:
         """Give back everything the store holds; calling it twice is harmless."""

@@ -8,12 +8,22 @@ class TestMyStore(SessionStoreContract):
         return MyStore(tmp_path)
 
 `FailureContract` and `RaceContract` are subclassed likewise; `pytest --sessionguard-store=URL` runs all three on the
-store at a URL, without a line of code.
+store at a URL, without a line of code. `FaultyWire` stands between a store and its server and loses what it is told to.
 """
 
 from sessionguard.testing.contract import SessionStoreContract
 from sessionguard.testing.failures import FailureContract
+from sessionguard.testing.faulty_wire import FaultyWire
 from sessionguard.testing.probe import AppProbe, Exchange
 from sessionguard.testing.races import RaceContract
+from sessionguard.testing.wire_plan import WireFault
 
-__all__ = ("AppProbe", "Exchange", "FailureContract", "RaceContract", "SessionStoreContract")
+__all__ = (
+    "AppProbe",
+    "Exchange",
+    "FailureContract",
+    "FaultyWire",
+    "RaceContract",
+    "SessionStoreContract",
+    "WireFault",
+)

@@ -16,7 +16,8 @@ from sessionguard.testing.models import judge_conversations
 from sessionguard.testing.scenario import scenario
 
 IDLE = 2.0
-MOST_CALLS = 30
+FEWEST_CALLS, MOST_CALLS = 10, 30
+"""How many calls there are depends on who comes first, where answers take their time."""
 
 
 class FailureContract:
@@ -40,8 +41,7 @@ class FailureContract:
 
         for violation in judge_conversations(operations, int(IDLE * 1e9)):
             pytest.fail(str(violation))
-        assert failed == sorted(failed, reverse=True)
-        assert failed[0]
+        assert all(failed[:FEWEST_CALLS])
         assert not failed[-1], "some calls never failed; raise MOST_CALLS"
         assert None not in answers
         tally.add("calls to a store that failed, none of which gave a conversation a second id", sum(failed))

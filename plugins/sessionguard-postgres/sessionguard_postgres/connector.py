@@ -1,0 +1,124 @@
+"""Opens connections, and refuses those that lead to a server which cannot keep the promise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from sessionguard import ConfigurationError, StoreUnavailable
+from sessionguard_postgres import statements
+from sessionguard_postgres.faults import INIT
+from sessionguard_postgres.url import PostgresUrl
+
+if TYPE_CHECKING:
+    from sessionguard_postgres.job import Connection
+
+OLDEST = 130000
+SCHEMA_VERSION = 1
+SESSION = {
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": "700ms",
+}
+"""Settings of our sessions; a pooler could not keep them from others. The server is to give up before we do."""
+
+
+class Connector:
+    """Opens connections to the server of a URL; `warnings` are what it found on its way."""
+
+    def __init__(self, url: PostgresUrl) -> None:
+        self.location = url.location
+        self.warnings: tuple[str, ...] = ()
+        self._url = url
+        self._arguments: dict[str, Any] = {
+            "timeout": url.connect_timeout,
+            "statement_cache_size": 0 if url.pooler else 100,
+            "max_cached_statement_lifetime": 0,
+            "server_settings": {} if url.pooler else dict(SESSION),
+        }
+        if url.synchronous_commit and not url.pooler:
+            # Each reservation sees to it; where the session has it already, that costs nothing.
+            self._arguments["server_settings"]["synchronous_commit"] = url.synchronous_commit
+        if "target_session_attrs=" not in url.dsn:
+            self._arguments["target_session_attrs"] = "primary"
+        if "application_name=" not in url.dsn:
+            self._arguments["server_settings"]["application_name"] = "sessionguard"
+
+    async def connect(self) -> Connection:
+        """Return a connection to a primary that has our tables; raises ConfigurationError, or as the driver does."""
+        connection = await self._open()
+        try:
+            with at_most(self._url.connect_timeout, connection):
+                await self._check_server(connection)
+                await self._check_schema(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def prepare(self) -> None:
+        """Make our tables where they are missing; raises as `connect` does."""
+        connection = await self._open()
+        try:
+            await self._check_server(connection)
+            await connection.execute(statements.SCHEMA)
+            await self._check_schema(connection)
+        finally:
+            connection.terminate()
+
+    async def _open(self) -> Connection:
+        try:
+            return await asyncpg.connect(self._url.dsn, **self._arguments)
+        except asyncpg.exceptions.TargetServerAttributeNotMatched as error:
+            raise self._no_primary() from error
+        except ValueError as error:
+            raise ConfigurationError(f"store: {self.location}: {error}; correct the URL") from error
+
+    async def _check_server(self, connection: Connection) -> None:
+        (server,) = await connection.fetch(statements.SERVER)
+        if server["read_only"]:
+            raise self._no_primary()
+        if server["version"] < OLDEST:
+            raise ConfigurationError(f"store: {self.location} is older than Postgres 13, which is the oldest we know")
+        if not server["prepared"] and self._url.create_schema:
+            await connection.execute(statements.SCHEMA)
+        self.warnings = tuple(self._found(server["fsync"]))
+
+    async def _check_schema(self, connection: Connection) -> None:
+        try:
+            version = await connection.fetchval(statements.VERSION)
+        except asyncpg.UndefinedTableError as error:
+            raise ConfigurationError(
+                f"store: {self.location} has no tables of ours. Is it the right database? If so, {INIT}"
+            ) from error
+        if version != SCHEMA_VERSION:
+            raise ConfigurationError(
+                f"store: the tables in {self.location} are of version {version}, this release of sessionguard-postgres"
+                f" knows version {SCHEMA_VERSION}; install the release that made them"
+            )
+
+    def _no_primary(self) -> Exception:
+        if "," in self._url.dsn:
+            return StoreUnavailable("No host of the session store is a primary; try again.")
+        return ConfigurationError(
+            f"store: {self.location} is a standby or read-only; name the primary, or all hosts, separated by commas"
+        )
+
+    def _found(self, fsync: bool) -> Iterator[str]:
+        if not fsync:
+            yield "the server runs with fsync=off: a crash of its host can lose conversations, or all of them"
+        if self._url.synchronous_commit in ("off", "local", "remote_write"):
+            yield f"synchronous_commit={self._url.synchronous_commit}: a crash or a failover can lose new conversations"
+
+
+@contextlib.contextmanager
+def at_most(seconds: float, connection: Connection) -> Iterator[None]:
+    """End the connection, and with it whatever waits for it, if the block takes longer."""
+    alarm = asyncio.get_running_loop().call_later(seconds, connection.terminate)
+    try:
+        yield
+    finally:
+        alarm.cancel()

@@ -1,0 +1,2 @@
+-- The version of our tables.
+select max(version) as version from sessionguard_schema

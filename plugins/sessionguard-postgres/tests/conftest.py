@@ -1,0 +1,67 @@
+"""A real server for all tests, a database of its own for each."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from postgres_server import NoServer, PostgresServer, find_programs, running
+from sessionguard_postgres import PostgresStore
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine reaches a test."""
+    for name in [name for name in os.environ if name.startswith(("SESSIONGUARD_", "PG"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """The directory of Postgres' programs; none is a failure in CI, and a skip with its reason elsewhere."""
+    try:
+        return find_programs()
+    except NoServer as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def server(programs: Path) -> Iterator[PostgresServer]:
+    with running(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> Iterator[str]:
+    """The name of an empty database."""
+    name = f"test_{next(_numbers)}"
+    server.query(f"create database {name}")
+    yield name
+    server.query(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def store_url(server: PostgresServer, database: str) -> str:
+    return server.url(database, create_schema="on")
+
+
+@pytest.fixture
+def store(store_url: str) -> PostgresStore:
+    return PostgresStore(store_url)
+
+
+Rows = Callable[[str], list[tuple[object, ...]]]
+
+
+@pytest.fixture
+def rows(server: PostgresServer, database: str) -> Rows:
+    """Ask the database past the store."""
+    return lambda statement: server.query(statement, database=database)

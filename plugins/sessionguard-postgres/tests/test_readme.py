@@ -1,0 +1,80 @@
+"""The README's blocks, run as they stand, and its lists, compared with what they list."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from postgres_server import PostgresServer
+from sessionguard_postgres.url import OURS, THEIRS
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def block(language: str, word: str) -> str:
+    (found,) = [text for kind, text in BLOCKS if kind == language and word in text]
+    return found
+
+
+def shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a line as somebody who has activated the environment."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        line, shell=True, env={**os.environ, "PATH": path, **env}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_program_runs(tmp_path: Path) -> None:
+    """Building a guard opens nothing, so it needs no server."""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", block("python", "app =")], cwd=tmp_path, check=False)
+
+    assert run.returncode == 0
+
+
+def test_the_command_that_makes_the_tables_makes_them(server: PostgresServer, database: str) -> None:
+    """Afterwards both are there."""
+    run = shell(block("console", "store init"), SESSIONGUARD_STORE=server.url(database))
+    tables = server.query(
+        "select tablename from pg_tables where tablename ~ '^sessionguard_' order by 1", database=database
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert tables == [("sessionguard_schema",), ("sessionguard_sessions",)]
+
+
+def test_the_statement_for_poolers_limits_a_role(server: PostgresServer, database: str) -> None:
+    """The next connection of that role has the limit."""
+    server.query(f"create role sessions_{database} login")
+    server.query(block("sql", "alter role").replace("sessions", f"sessions_{database}"))
+    limits = server.query(f"select useconfig from pg_user where usename = 'sessions_{database}'")
+
+    assert limits == [(["statement_timeout=700ms"],)]
+
+
+def test_the_install_line_names_this_distribution() -> None:
+    """tox runs what it says, with the wheel of the guard it has built."""
+    assert "pip install . ./plugins/sessionguard-postgres\n" == block("console", "pip install")
+
+
+def test_every_block_is_run() -> None:
+    """No other one has come in."""
+    assert [kind for kind, _ in BLOCKS] == ["console", "console", "python", "sql"]
+
+
+@pytest.mark.parametrize("option", sorted(OURS))
+def test_every_option_of_ours_is_in_the_table(option: str) -> None:
+    """With the default it has."""
+    default = f"`{OURS[option]}`" if OURS[option] else "at least `on`"
+
+    assert f"| `{option}` | {default} |" in README
+
+
+@pytest.mark.parametrize("option", sorted(THEIRS - {"database"}))
+def test_every_option_of_the_driver_is_named(option: str) -> None:
+    """Those for TLS by their beginning."""
+    assert f"`{option}`" in README or option.startswith("ssl")

@@ -1,0 +1,29 @@
+"""A `SessionRecord` as the text of a Redis string and back: `1 ID STARTED UPDATED`, times in milliseconds.
+
+Text, because the scripts compare its fields and operators read it in redis-cli. The 1 is the version of the format.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sessionguard import CorruptRecord, SessionRecord
+
+_ROW = re.compile(rb"1 ([!-~]{1,256}) ([0-9]{1,15}) ([0-9]{1,15})")
+
+
+def decode(data: bytes) -> SessionRecord:
+    """Return the row in `data`; raises CorruptRecord for anything the scripts do not write."""
+    fields = _ROW.fullmatch(data)
+    if fields is None:
+        raise corrupt()
+    session_id, started_at, updated_at = fields.groups()
+    return SessionRecord(session_id.decode("ascii"), int(started_at), int(updated_at))
+
+
+def corrupt() -> CorruptRecord:
+    """Return the error for a key of ours that holds something else."""
+    return CorruptRecord(
+        "The stored row of this conversation does not decode; it was left untouched. Was it written by a newer release"
+        " or by another application? Inspect the key in Redis before removing it."
+    )

@@ -1,0 +1,30 @@
+"""The verbs that write, each one script that the server runs as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+
+Command = tuple[str | bytes | int, ...]
+
+
+class Script:
+    """The script `name.lua` beside this file; it works on one key."""
+
+    def __init__(self, name: str) -> None:
+        self.source = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+        self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+
+    def call(self, key: bytes, *arguments: str | int) -> Command:
+        """Return the command that runs the script if the server has it."""
+        return ("EVALSHA", self.digest, 1, key, *arguments)
+
+
+RESERVE, TOUCH, FORGET = Script("reserve"), Script("touch"), Script("forget")
+
+_SOURCES = {script.digest: script.source for script in (RESERVE, TOUCH, FORGET)}
+
+
+def in_full(call: Command) -> Command:
+    """Return the command that runs the same script and leaves it with the server."""
+    return ("EVAL", _SOURCES[str(call[1])], *call[2:])

@@ -1,0 +1,57 @@
+"""Two groups of uvicorn workers that share a Redis and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import httpx
+from live import LiveServer, uvicorn
+from redis_servers import RedisServer
+
+KEYS, CALLERS = 2_000, 16
+
+
+async def ask_both(hosts: list[LiveServer]) -> list[tuple[str, int, str, str, int]]:
+    """For every key on every host: the key, the host, status, id and process."""
+    limits = httpx.Limits(max_connections=CALLERS)
+    async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+        turns = asyncio.Semaphore(CALLERS)
+
+        async def ask(key: str, host: int) -> tuple[str, int, str, str, int]:
+            async with turns:
+                response = await client.post(hosts[host].url, headers={"x-openclaw-session-key": key})
+            session_id, process = json.loads(response.text)
+            return key, host, response.headers["x-sessionguard-status"], session_id, process
+
+        return list(await asyncio.gather(*(ask(f"key-{n}", host) for n in range(KEYS) for host in (0, 1))))
+
+
+def test_of_two_hosts_exactly_one_opens_each_conversation(server: RedisServer, tmp_path: Path) -> None:
+    """Two workers each, 2,000 new keys from both sides at once: one `new` per key over both, and one id."""
+    environment = {
+        "SESSIONGUARD_APP": "redis_app:app",
+        "SESSIONGUARD_STORE": server.url,
+        "SESSIONGUARD_COORDINATION": "cluster",
+    }
+    directories = [tmp_path / "first", tmp_path / "second"]
+    for directory in directories:
+        directory.mkdir()
+    target, options = "sessionguard.serving:create_app", ("--factory", "--workers", "2", "--log-level", "warning")
+    first, second = (
+        uvicorn(target, each, *options, app_dir=Path(__file__).parent, env=environment) for each in directories
+    )
+    with first as one, second as other:
+        answers = asyncio.run(ask_both([one, other]))
+    openings = Counter(key for key, _, status, _, _ in answers if status == "new")
+    ids, processes = defaultdict(set), defaultdict(set)
+    for key, host, _, session_id, process in answers:
+        ids[key].add(session_id)
+        processes[host].add(process)
+
+    assert openings == Counter({f"key-{n}": 1 for n in range(KEYS)})
+    assert {len(each) for each in ids.values()} == {1}
+    assert len(set().union(*ids.values())) == KEYS
+    assert [len(processes[host]) for host in (0, 1)] == [2, 2]

@@ -1,0 +1,93 @@
+"""The README: its program is run, its commands are, and its tables say what the code does."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import venv
+from pathlib import Path
+from typing import Any
+
+from redis_readme import COMMANDS, PROJECT, README
+from redis_servers import RedisServer
+from sessionguard_redis import url
+
+from sessionguard.testing import Exchange
+
+CHECKOUT = PROJECT.parents[1]
+LIST_SCHEMES = """
+from sessionguard.plugins import PluginRegistry
+hooks = PluginRegistry((), ()).implementations()["sessionguard_register_stores"]
+print(*sorted(scheme for plugin, call in hooks if plugin == "redis" for scheme in call()))
+import sys; print("redis" in sys.modules)
+from sessionguard.testing.opening import open_store
+open_store("redis://127.0.0.1:1")
+"""
+
+
+async def test_the_program_of_the_readme_serves(server: RedisServer) -> None:
+    """With the URL of a server that is there."""
+    [program] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program.replace("redis://127.0.0.1:6379/0", server.url), names)
+    exchange = await Exchange(names["app"], [(b"x-openclaw-session-key", b"my-chat")]).run()
+    await names["app"]._store.aclose()
+
+    with server.talk() as client:
+        [stored] = client.keys()
+        assert (exchange.status, stored) == (200, "sessionguard:default//agent:main:my-chat")
+    assert f"redis-cli GET {stored}" in README
+
+
+def test_what_the_install_line_installs_is_found_by_the_guard(tmp_path: Path) -> None:
+    """In a fresh environment; redis-py is not imported before a store is asked for."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    path = os.pathsep.join([str(tmp_path / "venv" / "bin"), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
+    subprocess.run(f"{COMMANDS[0]} --quiet", shell=True, cwd=CHECKOUT, env=environment, timeout=300, check=True)
+    subprocess.run("pip install --quiet httpx pytest", shell=True, env=environment, timeout=300, check=True)
+    command = [str(tmp_path / "venv" / "bin" / "python"), "-c", LIST_SCHEMES]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run.stdout.splitlines() == ["redis rediss unix", "False"]
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_url_of_the_environment_is_understood() -> None:
+    """As a shell would hand it over."""
+    [given] = re.findall(r"SESSIONGUARD_STORE='(.*?)'", COMMANDS[1])
+
+    assert url.parse(given).place == "rediss://cache.example.com:6380/0"
+
+
+def test_the_environment_that_runs_the_tests_exists() -> None:
+    """And runs these."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(CHECKOUT / "tox.ini")
+    environment = COMMANDS[2].removeprefix("tox -e ")
+
+    assert "plugins/sessionguard-redis/tests" in tox[f"testenv:{environment}"]["commands"]
+
+
+def test_every_block_of_the_readme_is_accounted_for() -> None:
+    """One program and four commands; the last is run by `test_contract.py`."""
+    assert (README.count("```python"), README.count("```console")) == (1, len(COMMANDS)) == (1, 4)
+
+
+def test_the_table_of_options_is_complete_and_its_defaults_are_true() -> None:
+    """Every option of any scheme, no other, and what it is when it is not given."""
+    table = README[README.index("| option |") :].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    named = {name: default for names, default, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    plain = url.parse("redis://cache")
+
+    assert set(named) == {name for options in url.OF_SCHEME.values() for name in options}
+    assert {name: named[name].strip("`") for name in ("prefix", "timeout", "connections", "eviction", "db")} == {
+        "prefix": plain.prefix,
+        "timeout": str(plain.timeout),
+        "connections": str(plain.connections),
+        "eviction": "allow" if plain.may_evict else "refuse",
+        "db": str(plain.connection["db"]),
+    }
