@@ -172,11 +172,12 @@ def test_a_message_of_many_packets_is_one(wire: FaultyWire, client: socket.socke
 
 
 def test_a_server_that_is_gone_resets_its_clients() -> None:
-    """There is nothing behind the wire."""
+    """There is nothing behind the wire, and a client can learn it as early as while it connects."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with FaultyWire("127.0.0.1", port) as wire, connect(wire) as client:
-        assert ask(client, b"1\n") == "reset"
+    with FaultyWire("127.0.0.1", port) as wire, pytest.raises(ConnectionResetError), connect(wire) as client:
+        client.sendall(b"1\n")
+        client.recv(100)
 
 
 def test_the_end_of_the_wire_is_the_end_of_its_connections(echo: socketserver.ThreadingTCPServer) -> None:

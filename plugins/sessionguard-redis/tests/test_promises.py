@@ -47,7 +47,7 @@ PROMISES: dict[str, dict[str, list[str]]] = {
             "test_outages.py::test_a_failover_loses_what_had_not_reached_the_replica"
         ],
         "new conversations, 503, while fewer replicas are connected than `min-replicas-to-write` (Redis 6.2.7)": [
-            "test_outages.py::test_a_primary_without_enough_replicas_reserves_nothing_and_reads_on",
+            "test_refusals.py::test_a_primary_without_enough_replicas_reserves_nothing_and_reads_on",
             "test_inspection.py::test_replicas_and_how_many_a_write_needs_are_reported",
             "test_inspection.py::test_a_server_that_lets_scripts_pass_without_replicas_is_reported",
         ],
@@ -57,13 +57,13 @@ PROMISES: dict[str, dict[str, list[str]]] = {
     },
     "eviction": {
         "every row, with `noeviction`; a full server serves established conversations": [
-            "test_outages.py::test_a_full_server_refuses_new_conversations_and_keeps_the_others",
+            "test_refusals.py::test_a_full_server_refuses_new_conversations_and_keeps_the_others",
             "test_retention.py::test_without_a_retention_no_row_expires",
         ],
         "policies that evict; new conversations, 503, when the server is full": [
             "test_inspection.py::test_a_server_that_evicts_is_refused_unless_the_url_allows_it",
             "test_inspection.py::test_a_policy_that_changes_under_a_running_guard_is_noticed",
-            "test_outages.py::test_a_full_server_refuses_new_conversations_and_keeps_the_others",
+            "test_refusals.py::test_a_full_server_refuses_new_conversations_and_keeps_the_others",
         ],
         "rows, with `eviction=allow`": [HERE + "test_a_server_that_may_evict_does"],
     },
