@@ -36,7 +36,7 @@ class Liveness:
         """Whether the session is alive at this time."""
         if self._never_resets:
             return True
-        idle = self._touches.idle(request.row_key, record.session_id, self._clock())
+        idle = self._touches.idle(request.row_key, record.session_id)
         last_used = record.updated_at if idle is None else max(record.updated_at, now - idle)
         return self._reset.rule_for(request.session_key).is_fresh(record, last_used, now)
 
@@ -46,11 +46,10 @@ class Liveness:
 
     async def keep_up(self, request: ResolutionRequest, record: SessionRecord) -> None:
         """Note that the session is in use; write it now where waiting could cost the conversation its row."""
-        now = self._clock()
-        if self._is_endangered(request, record, now):
-            await self._touches.write(request.row_key, record.session_id, now)
+        if self._is_endangered(request, record, self._clock()):
+            await self._touches.write(request.row_key, record.session_id)
         else:
-            self._touches.note(request.row_key, record.session_id, now)
+            self._touches.note(request.row_key, record.session_id, self._touches.now())
 
     def _is_endangered(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
         """Whether the row could be lost before the touches that gather are written."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from sessionguard import asgi
@@ -63,7 +64,7 @@ class SessionGuard:
         _check_reach(store, settings)
         attempts = StoreAttempts(store, observer("sessionguard_store_called", hooks["sessionguard_store_called"]))
         touch_interval = int(settings.touch_interval * 1000)
-        touches = PendingTouches(attempts.touch, touch_interval, wall_clock)
+        touches = PendingTouches(attempts.touch, touch_interval, monotonic_ns)
         self._store = store
         self._settings = settings
         self._policy = RequestPolicy(settings, hooks, keys)

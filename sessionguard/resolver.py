@@ -18,7 +18,7 @@ from sessionguard.freshness import ResetPolicy
 from sessionguard.liveness import LONG_IDLE, Liveness
 from sessionguard.records import Origin, Reservation, Resolution, ResolutionRequest, SessionRecord
 from sessionguard.singleflight import Flight, SingleFlight
-from sessionguard.touches import PendingTouches
+from sessionguard.touches import MILLISECOND, PendingTouches
 
 TRIES = 8
 
@@ -31,7 +31,10 @@ class Mint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """The resolution of an established conversation, to be given again until it is time to look at the row anew."""
+    """The resolution of an established conversation, to be given again until it is time to look at the row anew.
+
+    `until` is by the clock of the touches, which a request has to read anyway.
+    """
 
     row_key: str
     session_id: str
@@ -62,6 +65,7 @@ class SessionResolver:
         self._attempts = attempts
         self._recall = attempts.recall
         self._touches = touches
+        self._now = touches.now
         self._never_resets = reset.never_resets
         self._liveness = Liveness(touches, reset, clock, touch_interval)
         self._mint = mint
@@ -83,16 +87,17 @@ class SessionResolver:
         now = self._clock()
         if not self._liveness.is_settled(request, record, now):
             return None
+        seen, until = self._now(), 0
         if not request.internal:
-            self._touches.note(request.row_key, record.session_id, now)
-        lasts = self._never_resets and not request.internal
-        until = record.updated_at + LONG_IDLE if lasts else 0
+            self._touches.note(request.row_key, record.session_id, seen)
+            if self._never_resets:
+                until = seen + (record.updated_at + LONG_IDLE - now) * MILLISECOND
         resolution = _resolution(request.session_key, record, Origin.EXISTING)
         return Established(request.row_key, record.session_id, record, resolution, until)
 
     def still_holds(self, established: Established) -> bool:
         """Return whether `recall` would say the same again, and note the use of the session if so."""
-        row_key, now = established.row_key, self._clock()
+        row_key, now = established.row_key, self._now()
         if now >= established.until or self._recall(row_key) is not established.record:
             return False
         self._touches.note(row_key, established.session_id, now)

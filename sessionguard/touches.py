@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import logging
 import os
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,6 +18,7 @@ from sessionguard.errors import SessionGuardError, StoreUnavailable
 from sessionguard.records import Touch
 
 BATCH = 500
+MILLISECOND = 1_000_000
 
 log = logging.getLogger("sessionguard")
 
@@ -24,15 +26,20 @@ log = logging.getLogger("sessionguard")
 class PendingTouches:
     """The touches of one guard that are not in its store yet. `interval` is in milliseconds.
 
-    It belongs to no event loop: whichever loop notes the first touch sets the alarm, and any loop may flush.
+    Ages are measured by `now`, in nanoseconds from anywhere, because nobody sets that clock back and because every
+    request reads it. It belongs to no event loop: whichever loop notes the first touch sets the alarm, and any loop
+    may flush.
     """
 
     def __init__(
-        self, touch: Callable[[Sequence[Touch]], Awaitable[None]], interval: int, clock: Callable[[], int]
+        self,
+        touch: Callable[[Sequence[Touch]], Awaitable[None]],
+        interval: int,
+        now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self.now = now
         self._touch = touch
         self._interval = interval
-        self._clock = clock
         self._pending: dict[str, tuple[str, int]] = {}
         self._alarm: asyncio.AbstractEventLoop | None = None
         self._flushes: set[asyncio.Task[None]] = set()
@@ -47,19 +54,20 @@ class PendingTouches:
         self._alarm = None
         atexit.unregister(self._save)
 
-    def idle(self, key: str, session_id: str, now: int) -> int | None:
+    def idle(self, key: str, session_id: str) -> int | None:
         """Return for how many milliseconds the session has not been used, None if nothing is pending for it."""
         noted_id, seen = self._pending.get(key, ("", 0))
-        return max(0, now - seen) if noted_id == session_id else None
+        return (self.now() - seen) // MILLISECOND if noted_id == session_id else None
 
     def note(self, key: str, session_id: str, now: int) -> None:
-        """Remember that `session_id` was used `now`; it is written within one interval."""
+        """Remember that `session_id` was used `now`, by the clock of that name; it is written within one interval."""
         self._pending[key] = (session_id, now)
         if self._alarm is None or self._alarm.is_closed():
             self._set_alarm()
 
-    async def write(self, key: str, session_id: str, now: int) -> None:
+    async def write(self, key: str, session_id: str) -> None:
         """Write one touch before going on; if the store does not take it now, it waits with the others."""
+        now = self.now()
         self.note(key, session_id, now)
         try:
             await self._touch([Touch(key, session_id, 0)])
@@ -73,8 +81,8 @@ class PendingTouches:
         gathered = list(self._pending.items())
         for start in range(0, len(gathered), BATCH):
             batch = gathered[start : start + BATCH]
-            now = self._clock()
-            await self._touch([Touch(key, id_, max(0, now - seen)) for key, (id_, seen) in batch])
+            now = self.now()
+            await self._touch([Touch(key, id_, (now - seen) // MILLISECOND) for key, (id_, seen) in batch])
             self._settle(batch)
         if not self._pending:
             # The next note sets the alarm, and with it the saving at exit, anew.

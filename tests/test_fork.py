@@ -255,7 +255,7 @@ async def test_a_child_forgets_what_its_parent_was_doing() -> None:
     async def ignore(updates: object) -> None:
         """Nothing to write to."""
 
-    pending = touches.PendingTouches(ignore, 60_000, lambda: 0)
+    pending = touches.PendingTouches(ignore, 60_000)
     pending.note("key", "id", 0)
     flights: singleflight.SingleFlight[None] = singleflight.SingleFlight()
     flight, _ = flights.board("key", lambda flight: asyncio.sleep(0))

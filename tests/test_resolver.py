@@ -31,6 +31,7 @@ from sessionguard.resolver import LONG_IDLE, TRIES
 from sessionguard.singleflight import SingleFlight
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import AppProbe, Exchange
+from sessionguard.touches import MILLISECOND
 
 ROW = "default//agent:main:key"
 REQUEST = ResolutionRequest("agent:main:key", ROW)
@@ -112,6 +113,7 @@ class Process:
         self._refusals: list[Refusal] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sessionguard.middleware.wall_clock", lambda: world.clock.now + skew)
+            patch.setattr("sessionguard.middleware.monotonic_ns", lambda: world.clock.now * MILLISECOND)
             self.guard = SessionGuard(
                 self._probe,
                 store=world.store,
@@ -222,7 +224,7 @@ async def test_what_is_recalled_holds_until_the_row_may_need_a_sign_of_life() ->
         held.append(process.resolver.still_holds(established))
 
     assert held == [True, True, False]
-    assert process.touches.idle(ROW, established.record.session_id, world.clock.now) == 1
+    assert process.touches.idle(ROW, established.record.session_id) == 1
 
 
 @pytest.mark.parametrize("internal", [True, False], ids=["internal", "with a rule"])

@@ -24,7 +24,7 @@ from sessionguard.records import Origin, Resolution, ResolutionRequest
 from sessionguard.resolver import Established, SessionResolver
 from sessionguard.testing.faulty_store import FaultyStore
 from sessionguard.testing.simulated_loop import SimulatedLoop
-from sessionguard.touches import PendingTouches
+from sessionguard.touches import MILLISECOND, PendingTouches
 
 KEY = "agent:main:simulated"
 ROW = f"default//{KEY}"
@@ -61,7 +61,7 @@ class Process:
         attempts = StoreAttempts(world.store)
         self.tasks: set[asyncio.Task[None]] = set()
         self._known: Established | None = None
-        self.touches = PendingTouches(attempts.touch, TOUCH_INTERVAL, lambda: world.clock() + skew)
+        self.touches = PendingTouches(attempts.touch, TOUCH_INTERVAL, lambda: world.clock() * MILLISECOND)
         self.resolver = self._resolver(world, attempts, world.mint, skew)
         self.resetter = self._resolver(world, attempts, world.mint_for_reset, skew)
 
