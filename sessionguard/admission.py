@@ -6,7 +6,7 @@ because looking up an attribute of one that has `__getattr__`, as the guard has,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sessionguard import asgi
@@ -115,7 +115,16 @@ class Admission:
         child["state"] = {**state, "session_id": session_id} if state else {"session_id": session_id}
         child["headers"] = headers + passage.request_headers
         extra = passage.response_headers
-        return child, asgi.with_response_headers(send, extra) if extra else send
+        if not extra:
+            return child, send
+
+        def decorated(message: asgi.Message) -> Awaitable[None]:
+            kind = message["type"]
+            if kind == "http.response.start" or kind == "websocket.accept":  # noqa: PLR1714 - half the price of a set
+                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            return send(message)
+
+        return child, decorated
 
     def _passage(self, resolution: Resolution) -> Passage:
         session_id = resolution.session_id.encode()

@@ -1,4 +1,4 @@
-"""ASGI as values: headers, copied scopes, decorated responses, refusals as messages.
+"""ASGI as values: headers, copied scopes, refusals as messages.
 
 Nothing here changes a scope or a message it was given; every change is made on a copy of the level it touches.
 """
@@ -50,18 +50,6 @@ def one_spelling(name: bytes) -> bytes:
 def without_headers(headers: Headers, names: Collection[bytes]) -> Headers:
     """Return the headers that have none of these names, however they are spelled."""
     return [pair for pair in headers if one_spelling(pair[0]) not in names]
-
-
-def with_response_headers(send: Send, extra: Headers) -> Send:
-    """Return a `send` that adds `extra` to the start of the response and passes everything else as it is."""
-
-    def decorated(message: Message) -> Awaitable[None]:
-        kind = message["type"]
-        if kind == "http.response.start" or kind == "websocket.accept":  # noqa: PLR1714 - half the price of a set
-            message = {**message, "headers": [*message.get("headers", ()), *extra]}
-        return send(message)
-
-    return decorated
 
 
 async def refuse(scope: Scope, send: Send, error: Refusal) -> None:
