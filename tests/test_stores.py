@@ -15,22 +15,22 @@ from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
-from sessionguard.testing import SessionStoreContract
+from sessionguard.testing import AdoptionContract, RetirementContract, SessionStoreContract
 
 
-class TestMemoryStore(SessionStoreContract):
+class TestMemoryStore(SessionStoreContract, AdoptionContract):
     @pytest.fixture
     def store(self) -> SessionStore:
         return MemoryStore()
 
 
-class TestDiskStore(SessionStoreContract):
+class TestDiskStore(SessionStoreContract, AdoptionContract, RetirementContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> SessionStore:
         return DiskStore(tmp_path / "sessions")
 
 
-class TestSqliteStore(SessionStoreContract):
+class TestSqliteStore(SessionStoreContract, AdoptionContract, RetirementContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> SessionStore:
         return SqliteStore(tmp_path / "sessions")
