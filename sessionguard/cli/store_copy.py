@@ -117,5 +117,7 @@ class CopyProgress:
 @contextlib.contextmanager
 def _progress() -> Iterator[CopyProgress]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # To anything but a terminal it would write an empty line.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield CopyProgress(progress)

@@ -12,7 +12,7 @@ import pytest
 from postgres_server import PostgresServer, running
 from sessionguard_postgres import PostgresStore
 
-from sessionguard import SessionGuard, StoreUnavailable
+from sessionguard import SessionGuard, SessionRecord, StoreUnavailable
 from sessionguard.testing import AppProbe, Exchange
 
 Rows = Callable[[str], list[tuple[object, ...]]]
@@ -118,10 +118,10 @@ create trigger witness after insert or update on sessionguard_sessions for each 
         ("off", {"synchronous_commit": "remote_write"}, "remote_write"),
     ],
 )
-async def test_a_reservation_is_as_durable_as_the_url_says(
+async def test_what_begins_a_conversation_is_as_durable_as_the_url_says(
     server: PostgresServer, database: str, rows: Rows, of_the_database: str, options: dict[str, str], used: str
 ) -> None:
-    """At least `on`, whatever the database or the role are set to, unless the URL asks for another level."""
+    """Reserved or moved in; at least `on`, whatever database and role are set to, unless the URL asks for another."""
     await PostgresStore(server.url(database)).prepare()
     for statement in WITNESS.split(";\n"):
         rows(statement)
@@ -129,6 +129,8 @@ async def test_a_reservation_is_as_durable_as_the_url_says(
     store = PostgresStore(server.url(database, **options))
     first = await store.reserve("key", "first", None)
     await store.reserve("key", "second", first.record)
+    await store.adopt("moved", SessionRecord("id", 1, 1), None)
+    await store.adopt("moved", SessionRecord("id", 1, 2), None)
     await store.aclose()
 
-    assert rows("select level from witnessed") == [(used,), (used,)]
+    assert rows("select level from witnessed") == [(used,)] * 4

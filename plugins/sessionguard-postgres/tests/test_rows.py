@@ -45,14 +45,36 @@ async def test_a_row_that_is_not_ours_is_reported_and_left_alone(prepared: str, 
         store.get("key"),
         store.reserve("key", "mine", None),
         store.reserve("key", "mine", SessionRecord("id", 1, 1)),
+        store.adopt("key", SessionRecord("mine", 1, 1), SessionRecord("id", 1, 1)),
+        store.adopt("key", SessionRecord("id", 1, 2), None),
         _scanned(store),
     ]
     told = await asyncio.gather(*asked, return_exceptions=True)
     await store.reserve("another", "new", None)
     await store.aclose()
 
-    assert [type(each) for each in told] == [CorruptRecord] * 4
+    assert [type(each) for each in told] == [CorruptRecord] * len(asked)
     assert before == [row for row in rows(ALL) if row[0] == "key"]
+
+
+UNFIT = {
+    "an id that is too long": SessionRecord("i" * 257, 1, 1),
+    "a start before the epoch": SessionRecord("id", -1, 1),
+    "a use in the far future": SessionRecord("id", 1, 2**53 + 1),
+}
+
+
+@pytest.mark.parametrize("record", UNFIT.values(), ids=UNFIT)
+async def test_a_row_that_could_not_be_read_again_does_not_move_in(
+    prepared: str, rows: Rows, record: SessionRecord
+) -> None:
+    """Of another store, or of a mistake: nothing is written that would be reported as corrupt for ever."""
+    store = PostgresStore(prepared)
+    with pytest.raises(CorruptRecord):
+        await store.adopt("key", record, None)
+    await store.aclose()
+
+    assert rows(ALL) == []
 
 
 async def _scanned(store: PostgresStore) -> list[tuple[str, SessionRecord]]:

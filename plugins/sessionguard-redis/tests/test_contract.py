@@ -14,7 +14,7 @@ from redis_servers import SERVERS, RedisServer, open_store
 
 from sessionguard import SessionStore
 from sessionguard.plugins import PluginRegistry
-from sessionguard.testing import FailureContract, SessionStoreContract
+from sessionguard.testing import AdoptionContract, FailureContract, SessionStoreContract
 
 # The first one is judged by the suite as a whole.
 OTHERS = [*SERVERS][1:] or [*SERVERS] or ["none"]
@@ -40,6 +40,10 @@ class OnOtherServers:
 
 class TestContract(OnOtherServers, SessionStoreContract):
     """One call after the other, and many at once in one process."""
+
+
+class TestAdoption(OnOtherServers, AdoptionContract):
+    """Rows that move in from another store."""
 
 
 class TestFailures(OnOtherServers, FailureContract):
