@@ -28,14 +28,18 @@ def own_server(programs: Path) -> Iterator[PostgresServer]:
         yield server
 
 
-async def _write_until_it_dies(store: PostgresStore, writer: int, acknowledged: dict[str, str]) -> None:
+async def _write_until_it_dies(
+    store: PostgresStore, writer: int, acknowledged: dict[str, str], dies: asyncio.Event
+) -> None:
     number = 0
     while True:
         key = f"{writer}-{number}"
         try:
             reservation = await store.reserve(key, f"id-of-{key}", None)
         except StoreUnavailable:
-            return
+            if dies.is_set():
+                return
+            continue
         acknowledged[key] = reservation.record.session_id
         number += 1
 
@@ -47,9 +51,11 @@ def test_an_acknowledged_row_outlives_its_server(own_server: PostgresServer, num
     store = PostgresStore(own_server.url("postgres", create_schema="on"))
 
     async def scenario() -> dict[str, str]:
-        writers = [asyncio.ensure_future(_write_until_it_dies(store, n, acknowledged)) for n in range(WRITERS)]
+        dies = asyncio.Event()
+        writers = [asyncio.ensure_future(_write_until_it_dies(store, n, acknowledged, dies)) for n in range(WRITERS)]
         while len(acknowledged) < ACKNOWLEDGED:
             await asyncio.sleep(0.01)
+        dies.set()
         await asyncio.to_thread(own_server.stop, number)
         await asyncio.gather(*writers)
         await asyncio.to_thread(own_server.start)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from redis_readme import COMMANDS
-from redis_servers import SERVERS, RedisServer, open_store
+from redis_servers import PATIENT, SERVERS, RedisServer, open_store
 
 from sessionguard import SessionStore
 from sessionguard.plugins import PluginRegistry
@@ -35,7 +35,7 @@ class OnOtherServers:
     def store(self, other_server: RedisServer) -> SessionStore:
         with other_server.talk() as client:
             client.flushall()
-        return open_store(other_server.url)
+        return open_store(other_server.url + PATIENT)
 
 
 class TestContract(OnOtherServers, SessionStoreContract):
@@ -52,7 +52,7 @@ class TestFailures(OnOtherServers, FailureContract):
 
 def test_whoever_names_the_url_gets_the_whole_suite(server: RedisServer, tmp_path: Path) -> None:
     """The README's command finds the plugin by its entry point; processes race and are killed."""
-    line = COMMANDS[-1].replace("redis://127.0.0.1:6379/15", server.url)
+    line = COMMANDS[-1].replace("redis://127.0.0.1:6379/15", server.url + PATIENT)
     assert server.url in line
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path}

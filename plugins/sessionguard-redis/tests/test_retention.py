@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from redis_servers import RedisServer, open_store
+from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.store import RedisStore
 from sessionguard_redis.url import parse
 
@@ -41,10 +41,10 @@ async def test_a_row_is_kept_for_the_retention_since_its_last_use(server: RedisS
 
 async def test_an_unused_row_goes_and_a_used_one_stays(server: RedisServer) -> None:
     """Used again and again, for longer than an unused one is kept."""
-    store = RedisStore(parse(server.url), retention=400)
+    store = RedisStore(parse(server.url + PATIENT), retention=2_000)
     for key in ("used", "unused"):
         await store.reserve(key, "id", None)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while await store.get("unused") is not None and time.monotonic() < deadline:
         await store.touch([Touch("used", "id", 0)])
         await asyncio.sleep(0.02)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from redis_servers import RedisServer, open_store
+from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.store import RedisStore
 
 from sessionguard import CorruptRecord, SessionRecord, Touch
@@ -125,7 +125,7 @@ async def test_rows_under_another_prefix_are_other_rows(store: RedisStore, serve
     """Applications, or guards, that share a database do not see each other."""
     with server.talk() as client:
         client.set("theirs", "x")
-    other = open_store(f"{server.url}?prefix=s*:")
+    other = open_store(f"{server.url}{PATIENT}&prefix=s*:")
     await store.reserve("key", "first", None)
     await other.reserve("key", "second", None)
     ours = [(key, row.session_id) async for key, row in store.scan()]
