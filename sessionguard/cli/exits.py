@@ -37,5 +37,7 @@ def explained() -> Iterator[None]:
 
 
 def _exit(error: SessionGuardError, code: Exit) -> typer.Exit:
-    typer.echo(str(error), err=True)
+    # What clients are not told, operators are.
+    cause = f" ({error.__cause__})" if isinstance(error, StoreUnavailable) and error.__cause__ else ""
+    typer.echo(f"{error}{cause}", err=True)
     return typer.Exit(code)
