@@ -184,6 +184,23 @@ async def test_a_commit_that_fails_acknowledges_nothing(kind: type[EmbeddedStore
 
 
 @pytest.mark.parametrize("kind", [DiskStore, SqliteStore])
+async def test_more_is_written_and_read_at_once_than_one_statement_takes(
+    kind: type[EmbeddedStore], tmp_path: Path
+) -> None:
+    """What waits together travels together, in as many statements as it needs."""
+    store = kind(tmp_path / "sessions")
+    keys = [f"key-{number:04}" for number in range(1000)]
+    reservations = await asyncio.gather(*(store.reserve(key, f"id-{key}", None) for key in keys))
+    read = await asyncio.gather(*(store.get(key) for key in keys))
+    found = [pair async for pair in store.scan()]
+    await store.aclose()
+
+    assert all(each.created for each in reservations)
+    assert [row.session_id for row in read if row] == [f"id-{key}" for key in keys]
+    assert found == list(zip(keys, read, strict=True))
+
+
+@pytest.mark.parametrize("kind", [DiskStore, SqliteStore])
 async def test_a_write_that_fails_halfway_leaves_nothing_behind(kind: type[EmbeddedStore], tmp_path: Path) -> None:
     """All that one transaction has written goes with it."""
     store = kind(tmp_path / "sessions")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 from pathlib import Path
@@ -44,9 +45,18 @@ def test_the_install_line_names_this_distribution() -> None:
     assert "pip install . ./plugins/sessionguard-postgres\n" == block("console", "pip install")
 
 
+def test_the_environment_that_runs_the_tests_exists() -> None:
+    """And runs these."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(Path(__file__).parents[3] / "tox.ini")
+    environment = block("console", "tox").removeprefix("tox -e ").strip()
+
+    assert "plugins/sessionguard-postgres/tests" in tox[f"testenv:{environment}"]["commands"]
+
+
 def test_every_block_is_run() -> None:
     """No other one has come in; `test_move.py` runs the one that moves."""
-    assert [kind for kind, _ in BLOCKS] == ["console", "console", "python", "console", "sql"]
+    assert [kind for kind, _ in BLOCKS] == ["console", "console", "python", "console", "sql", "console"]
 
 
 @pytest.mark.parametrize("option", sorted(OURS))

@@ -17,7 +17,7 @@ class EmptyDatabase:
         return server.url(database, create_schema="on")
 
     @pytest.fixture
-    def store(self, store_url: str) -> PostgresStore:
+    def store(self, store_url: str, unhurried: None) -> PostgresStore:
         return PostgresStore(store_url)
 
 
