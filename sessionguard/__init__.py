@@ -13,16 +13,18 @@ from sessionguard.errors import (
     SessionForbidden,
     SessionGuardError,
     SessionKeyRequired,
+    StoreRetired,
     StoreUnavailable,
 )
 from sessionguard.freshness import ResetPolicy, ResetRule
 from sessionguard.hookspecs import hookimpl
 from sessionguard.middleware import SessionGuard, get_resolution
-from sessionguard.records import ExplicitSession, Origin, Reservation, Resolution, SessionRecord, Touch
+from sessionguard.records import ExplicitSession, Origin, Reservation, Resolution, Retirement, SessionRecord, Touch
 from sessionguard.settings import GuardSettings
-from sessionguard.store import SessionStore
+from sessionguard.store import AdoptingStore, RetirableStore, SessionStore
 
 __all__ = (
+    "AdoptingStore",
     "AgentMismatch",
     "ConfigurationError",
     "CorruptRecord",
@@ -39,12 +41,15 @@ __all__ = (
     "ResetRule",
     "Resolution",
     "ResolutionMissing",
+    "RetirableStore",
+    "Retirement",
     "SessionForbidden",
     "SessionGuard",
     "SessionGuardError",
     "SessionKeyRequired",
     "SessionRecord",
     "SessionStore",
+    "StoreRetired",
     "StoreUnavailable",
     "Touch",
     "get_resolution",

@@ -118,6 +118,24 @@ class StoreUnavailable(Refusal):
     retry_after = 1
 
 
+class StoreRetired(Refusal):
+    """The conversations were moved to another store; this one hands out no id any more.
+
+    It is no `StoreUnavailable`, because to try again is no use, and because not even a guard that fails open may go on
+    where its conversations are known to be elsewhere.
+    """
+
+    status = 503
+    code = StoreUnavailable.code
+    kind = "server_error"
+    retry_after = 5
+
+    def __init__(self, moved_to: str, *, finished: bool) -> None:
+        what, cure = ("have moved", "point") if finished else ("are being moved", "when that is done, point")
+        super().__init__(f"The conversations of this server {what} to {moved_to}; {cure} SESSIONGUARD_STORE there.")
+        self.moved_to = moved_to
+
+
 class UpstreamUnreachable(Refusal):
     """There was no connection to the upstream, or it broke before the head of the response."""
 

@@ -10,7 +10,7 @@ import difflib
 import importlib.metadata
 import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import pluggy
@@ -23,6 +23,15 @@ from sessionguard.stores import BuiltinStores
 
 OPENCLAW, STORES = "openclaw", "stores"
 BUILTIN_NAMES = (OPENCLAW, STORES)
+
+DISTRIBUTIONS = {
+    "redis": "sessionguard-redis",
+    "rediss": "sessionguard-redis",
+    "unix": "sessionguard-redis",
+    "postgresql": "sessionguard-postgres",
+    "postgres": "sessionguard-postgres",
+}
+"""What brings the schemes that are not built in."""
 
 _HOOK_NAMES = tuple(name for name in vars(SessionGuardHooks) if name.startswith(PROJECT))
 
@@ -66,12 +75,17 @@ class PluginRegistry:
         factories = _merged(self._compiled("sessionguard_register_stores"), "store scheme")
         scheme = settings.store.partition(":")[0].lower()
         if scheme not in factories:
-            raise ConfigurationError(
-                f"store: no plugin offers {scheme}: URLs; known are {', '.join(sorted(factories))}."
-                " Is the plugin that brings it installed?"
-            )
+            raise self._unknown_scheme(scheme, factories)
         plugin, factory = factories[scheme]
         return cast("SessionStore", asked_at_start(plugin, factory, settings.store, settings, expects=SessionStore))
+
+    def _unknown_scheme(self, scheme: str, known: Collection[str]) -> ConfigurationError:
+        if scheme in DISTRIBUTIONS:
+            blocked = f", and keep it out of SESSIONGUARD_DISABLED_PLUGINS={','.join(self._disabled)}"
+            cure = f"run: pip install {DISTRIBUTIONS[scheme]}{blocked if self._disabled else ''}"
+        else:
+            cure = f"known are {', '.join(sorted(known))}. Is the plugin that brings it installed?"
+        return ConfigurationError(f"store: no plugin offers {scheme}: URLs; {cure}")
 
     def _compiled(self, hook: str) -> Sequence[HookImplementation]:
         caller = getattr(self._manager.hook, hook)

@@ -38,6 +38,14 @@ class SessionRecord:
         """Whether this row holds `session_id` and, given `idle_before`, was last used before it."""
         return self.session_id == session_id and (idle_before is None or self.updated_at < idle_before)
 
+    def adopted(self, standing: SessionRecord | None, observed: SessionRecord | None) -> SessionRecord:
+        """Return what stands after this row was offered where `standing` stood and its bearer had seen `observed`."""
+        if standing is None:
+            return self
+        if standing.session_id == self.session_id:
+            return standing.touched(self.updated_at)
+        return self if standing.may_be_replaced(observed) else standing
+
     def touched(self, at: int) -> SessionRecord:
         """Return the row as used `at`; time never runs backwards in a row."""
         return self if at <= self.updated_at else dataclasses.replace(self, updated_at=at)
@@ -50,6 +58,17 @@ class Reservation:
     record: SessionRecord
     created: bool
     now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """A store that was left for another one; `moved_to` names that for people, without a password.
+
+    Until it is `finished`, rows may still be on their way.
+    """
+
+    moved_to: str
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

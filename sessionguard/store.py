@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from time import time_ns
 from typing import ClassVar, Literal
 
-from sessionguard.records import Reservation, SessionRecord, Touch
+from sessionguard.records import Reservation, Retirement, SessionRecord, Touch
 
 Coordination = Literal["process", "host", "cluster"]
 REACH: tuple[Coordination, ...] = ("process", "host", "cluster")
@@ -104,3 +104,39 @@ class SessionStore(abc.ABC):
     @abc.abstractmethod
     async def aclose(self) -> None:
         """Give back everything the store holds; calling it twice is harmless."""
+
+
+class AdoptingStore(SessionStore):
+    """A store that can also take over rows with their times, so that conversations can be moved to it."""
+
+    @abc.abstractmethod
+    async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
+        """Write `record` as it is unless the conversation has another row; one atomic step.
+
+        It writes when the key is free, or holds the row the caller saw: the id of `replacing` and an `updated_at` not
+        later than its. A row with the id of `record` stays and takes the later `updated_at` of the two. Otherwise it
+        writes nothing. No time is stamped. Returns the row that stands now.
+        """
+
+
+class RetirableStore(SessionStore):
+    """A store that can also be left: once retired, every verb but `scan` raises StoreRetired, in every process.
+
+    Retiring is one atomic step. What was written before it is seen by a `scan` that begins after it, and nothing is
+    written or recalled after it.
+    """
+
+    @abc.abstractmethod
+    async def retirement(self) -> Retirement | None:
+        """Return whether the store is retired, and where its conversations went."""
+
+    @abc.abstractmethod
+    async def retire(self, moved_to: str, *, finished: bool = False) -> None:
+        """Retire the store, or note that the move to the same place is finished; that is never taken back.
+
+        Raises StoreRetired, and changes nothing, when the store was already retired in favour of another place.
+        """
+
+    @abc.abstractmethod
+    async def revive(self) -> None:
+        """Let the store serve again with the rows it has; harmless for one that is not retired."""

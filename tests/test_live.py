@@ -142,7 +142,7 @@ async def test_a_store_that_cannot_work_ends_the_server_with_its_cure(tmp_path: 
 @pytest.mark.parametrize(
     ("name", "value", "cure"),
     [
-        ("SESSIONGUARD_STORE", "rediss://host", "known are disk, memory, sqlite"),
+        ("SESSIONGUARD_STORE", "rediss://host", "run: pip install sessionguard-redis"),
         ("SESSIONGUARD_RESET", "weekly", "daily@4"),
         ("SESSIONGUARD_STOER", "memory:", "did you mean SESSIONGUARD_STORE"),
     ],

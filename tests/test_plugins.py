@@ -451,3 +451,29 @@ def test_importing_the_package_loads_no_plugin(install: Install, tmp_path: Path)
     code = code.replace("print('done')", "sessionguard.SessionGuard(print, store='memory:')")
     run = [sys.executable, "-c", code]
     assert subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path).stdout == "imported\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "distribution"),
+    [
+        ("redis://host/0", "sessionguard-redis"),
+        ("REDISS://host/0", "sessionguard-redis"),
+        ("unix:///run/redis.sock", "sessionguard-redis"),
+        ("postgresql://host/name", "sessionguard-postgres"),
+        ("postgres://host/name", "sessionguard-postgres"),
+    ],
+)
+def test_a_store_whose_plugin_is_missing_is_named_with_the_command_that_brings_it(url: str, distribution: str) -> None:
+    """Ready to be copied."""
+    scheme = url.partition(":")[0].lower()
+    error = error_of(store=url)
+
+    assert error == f"store: no plugin offers {scheme}: URLs; run: pip install {distribution}"
+
+
+def test_a_store_whose_plugin_may_be_disabled_is_named_with_both_cures(install: Install) -> None:
+    """Installing it again would not help."""
+    install("lantern_plugin", LANTERN, "lantern_plugin:Lantern", entry="redis")
+    error = error_of(store="redis://host/0", disabled_plugins=["redis"])
+
+    assert error.endswith("run: pip install sessionguard-redis, and keep it out of SESSIONGUARD_DISABLED_PLUGINS=redis")

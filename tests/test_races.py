@@ -184,6 +184,39 @@ def test_one_option_judges_the_store_at_a_url(pytester: pytest.Pytester) -> None
     run.stdout.fnmatch_lines(["*none of which gave a conversation a second id", "*this store serves one process only*"])
 
 
+MINIMAL = """
+from sessionguard import SessionStore, hookimpl
+from sessionguard.stores.memory import MemoryStore
+
+VERBS = ("recall", "get", "reserve", "touch", "forget", "scan", "ping", "aclose")
+
+@hookimpl
+def sessionguard_register_stores():
+    return {"minimal": minimal}
+
+def minimal(url, settings):
+    store = MemoryStore()
+    verbs = {name: staticmethod(getattr(store, name)) for name in VERBS}
+    return type("Minimal", (SessionStore,), {**verbs, "coordination": "process", "location": "here"})()
+"""
+
+
+def test_a_minimal_store_is_not_asked_to_adopt(pytester: pytest.Pytester) -> None:
+    """What is more than the contract is skipped, and says so; the contract is not."""
+    pytester.makepyfile(minimal_store=MINIMAL)
+    metadata = pytester.mkdir("minimal_store-1.0.dist-info")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: minimal-store\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[sessionguard]\nminimal = minimal_store\n")
+    pytester.syspathinsert()
+    run = pytester.runpytest_inprocess(
+        "--sessionguard-store=minimal:", "-rs", "-k", "TestAdoption or truth_table", *ALONE
+    )
+
+    assert run.ret == 0
+    assert run.parseoutcomes().keys() == {"passed", "skipped", "deselected"}
+    run.stdout.fnmatch_lines(["*conversations cannot be moved to this store*"])
+
+
 def rows(store: SessionStore) -> list[str]:
     """The ids in a store, which is closed again."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import inspect
@@ -20,6 +21,7 @@ from live import LiveServer, free_port, running
 
 from sessionguard.hookspecs import SessionGuardHooks
 from sessionguard.settings import GuardSettings
+from sessionguard.stores.disk.store import DiskStore
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -135,10 +137,39 @@ def test_the_long_tier_is_an_environment_and_an_option_that_exist(tmp_path: Path
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def test_the_commands_that_move_a_store_move_it_and_bring_it_back(tmp_path: Path) -> None:
+    """The blocks as they stand, in another directory than that of the system."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def typed(word: str) -> str:
+        command = block_with(word).replace("/var/lib/app", str(tmp_path))
+        run = subprocess.run(
+            ["bash", "-c", command], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True
+        )
+        return run.stdout
+
+    async def reserve() -> None:
+        store = DiskStore(tmp_path / "sessions")
+        await store.reserve("key", "id", None)
+        await store.aclose()
+
+    asyncio.run(reserve())
+    said = [typed("store copy"), typed("store copy"), typed("store revive"), typed("store copy")]
+
+    assert [f"SESSIONGUARD_STORE=sqlite://{tmp_path}/moved and restart" in text for text in said] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert "before; nothing was left to do" in said[1]
+    assert said[2] == f"disk://{tmp_path}/sessions serves again.\n"
+
+
 def test_every_bash_block_is_run_by_a_test() -> None:
     """A new block needs a test of its own here."""
     words = ("demo", "tox run-parallel", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
-    words += ("--sessionguard-store", "--sessionguard-long")
+    words += ("--sessionguard-store", "--sessionguard-long", "store copy", "store revive")
     known = {block_with(word) for word in words}
 
     assert {text for page in PAGES for text in blocks(page, "bash")} == known

@@ -119,3 +119,31 @@ def test_a_server_does_not_start_without_the_name(tmp_path: Path) -> None:
         uvicorn("sessionguard.serving:create_app", tmp_path, "--factory"),
     ):
         raise AssertionError("the server must not start")
+
+
+@pytest.mark.parametrize(
+    ("store", "coordination", "error"),
+    [
+        (
+            "memory:",
+            "cluster",
+            "keeps one id per key within one process, but SESSIONGUARD_COORDINATION asks for cluster",
+        ),
+        ("disk:", "cluster", "keeps one id per key within one host, but SESSIONGUARD_COORDINATION asks for cluster"),
+        ("sqlite:", "cluster", "keeps one id per key within one host, but SESSIONGUARD_COORDINATION asks for cluster"),
+        ("memory:", "host", "keeps one id per key within one process, but SESSIONGUARD_COORDINATION asks for host"),
+        ("redis://host/0", "cluster", "run: pip install sessionguard-redis"),
+    ],
+)
+def test_a_server_does_not_start_on_a_store_that_cannot_do_what_it_is_asked(
+    tmp_path: Path, store: str, coordination: str, error: str
+) -> None:
+    """A real server, told by its environment; it ends, and says why."""
+    env = {"SESSIONGUARD_STORE": store, "SESSIONGUARD_COORDINATION": coordination}
+    with (
+        pytest.raises(RuntimeError) as ended,
+        uvicorn("bare_app:app", tmp_path, app_dir=Path(__file__).parent / "apps", env=env),
+    ):
+        raise AssertionError("the server started")
+
+    assert error in str(ended.value)

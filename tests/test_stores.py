@@ -15,22 +15,22 @@ from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
-from sessionguard.testing import SessionStoreContract
+from sessionguard.testing import AdoptionContract, RetirementContract, SessionStoreContract
 
 
-class TestMemoryStore(SessionStoreContract):
+class TestMemoryStore(SessionStoreContract, AdoptionContract):
     @pytest.fixture
     def store(self) -> SessionStore:
         return MemoryStore()
 
 
-class TestDiskStore(SessionStoreContract):
+class TestDiskStore(SessionStoreContract, AdoptionContract, RetirementContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> SessionStore:
         return DiskStore(tmp_path / "sessions")
 
 
-class TestSqliteStore(SessionStoreContract):
+class TestSqliteStore(SessionStoreContract, AdoptionContract, RetirementContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> SessionStore:
         return SqliteStore(tmp_path / "sessions")
@@ -181,6 +181,23 @@ async def test_a_commit_that_fails_acknowledges_nothing(kind: type[EmbeddedStore
     assert heard.is_set()
     assert row is None
     assert again.created
+
+
+@pytest.mark.parametrize("kind", [DiskStore, SqliteStore])
+async def test_more_is_written_and_read_at_once_than_one_statement_takes(
+    kind: type[EmbeddedStore], tmp_path: Path
+) -> None:
+    """What waits together travels together, in as many statements as it needs."""
+    store = kind(tmp_path / "sessions")
+    keys = [f"key-{number:04}" for number in range(1000)]
+    reservations = await asyncio.gather(*(store.reserve(key, f"id-{key}", None) for key in keys))
+    read = await asyncio.gather(*(store.get(key) for key in keys))
+    found = [pair async for pair in store.scan()]
+    await store.aclose()
+
+    assert all(each.created for each in reservations)
+    assert [row.session_id for row in read if row] == [f"id-{key}" for key in keys]
+    assert found == list(zip(keys, read, strict=True))
 
 
 @pytest.mark.parametrize("kind", [DiskStore, SqliteStore])

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from sessionguard.cli.store_copy import copy
 from sessionguard.cli.store_init import init
+from sessionguard.cli.store_revive import revive
 
-app = typer.Typer(no_args_is_help=True, help="Look after the place where conversations are kept.")
+app = typer.Typer(no_args_is_help=True, help="Prepare, move and bring back the place where conversations are kept.")
 app.command()(init)
+app.command()(copy)
+app.command()(revive)

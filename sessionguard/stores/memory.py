@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sessionguard.errors import ConfigurationError
 from sessionguard.records import Reservation, SessionRecord, Touch
-from sessionguard.store import SessionStore, wall_clock
+from sessionguard.store import AdoptingStore, wall_clock
 
 if TYPE_CHECKING:
     from sessionguard.settings import GuardSettings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SWEEP = 50
 
 
-class MemoryStore(SessionStore):
+class MemoryStore(AdoptingStore):
     """Rows in a dictionary. `clock` gives milliseconds since the epoch; `retention` is in milliseconds."""
 
     coordination = "process"
@@ -53,6 +53,11 @@ class MemoryStore(SessionStore):
                 row = self._rows[key] = SessionRecord(candidate_id, now, now)
                 self._sweep(now)
             return Reservation(row, row.session_id == candidate_id, now)
+
+    async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
+        with self._lock:
+            row = self._rows[key] = record.adopted(self._rows.get(key), replacing)
+            return row
 
     async def touch(self, updates: Sequence[Touch]) -> None:
         with self._lock:

@@ -13,16 +13,19 @@ from sessionguard.records import SessionRecord
 from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection
 from sessionguard.stores.embedded.database import Found, marks, portions, read_or_blame, transaction
 from sessionguard.stores.embedded.place import prepare
+from sessionguard.stores.embedded.retirement import CheckedSchema, RetirementMark, inspect, schema_of_mark
 from sessionguard.stores.embedded.store import EmbeddedStore
 
-SCHEMA = ("CREATE TABLE Sessions (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",)
+TABLE = "Sessions"
+SCHEMA = (f"CREATE TABLE {TABLE} (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID",)
 
 
 class SqliteDatabase:
     """A `Database` on a plain connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, checked: CheckedSchema) -> None:
         self._connection = connection
+        self.mark = RetirementMark(connection.execute, TABLE, checked)
 
     def transaction(self) -> AbstractContextManager[object]:
         return transaction(self._connection)
@@ -60,12 +63,12 @@ class SqliteDatabase:
 def open_database(path: Path, synchronous: str, network_filesystem: bool = False) -> SqliteDatabase:
     """Open the database of a directory; raises ConfigurationError for a place or a file that is not ours."""
     prepare(path.parent, path.name, remote_allowed=network_filesystem)
-    with checked_connection(path, SCHEMA):
-        pass
+    with checked_connection(path, SCHEMA, schema_of_mark(TABLE)) as (connection, _):
+        checked = inspect(connection.execute, path)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[synchronous]}")
-    return SqliteDatabase(connection)
+    return SqliteDatabase(connection, checked)
 
 
 def _decoded(row: object) -> SessionRecord:

@@ -7,23 +7,28 @@ class TestMyStore(SessionStoreContract):
     def store(self, tmp_path):
         return MyStore(tmp_path)
 
-`FailureContract` and `RaceContract` are subclassed likewise; `pytest --sessionguard-store=URL` runs all three on the
-store at a URL, without a line of code. `FaultyWire` stands between a store and its server and loses what it is told to.
+`FailureContract` and `RaceContract` are subclassed likewise, and for stores that conversations can be moved to and away
+from, `AdoptionContract` and `RetirementContract`. `pytest --sessionguard-store=URL` runs all but the last on the store
+at a URL, without a line of code. `FaultyWire` stands between a store and its server and loses what it is told to.
 """
 
+from sessionguard.testing.adoption import AdoptionContract
 from sessionguard.testing.contract import SessionStoreContract
 from sessionguard.testing.failures import FailureContract
 from sessionguard.testing.faulty_wire import FaultyWire
 from sessionguard.testing.probe import AppProbe, Exchange
 from sessionguard.testing.races import RaceContract
+from sessionguard.testing.retirement import RetirementContract
 from sessionguard.testing.wire_plan import WireFault
 
 __all__ = (
+    "AdoptionContract",
     "AppProbe",
     "Exchange",
     "FailureContract",
     "FaultyWire",
     "RaceContract",
+    "RetirementContract",
     "SessionStoreContract",
     "WireFault",
 )

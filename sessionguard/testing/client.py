@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessionguard.asgi import Message, Receive, Scope, Send
-from sessionguard.errors import StoreUnavailable
+from sessionguard.errors import StoreRetired, StoreUnavailable
 from sessionguard.hookspecs import hookimpl
 from sessionguard.middleware import SessionGuard
 from sessionguard.store import SessionStore
@@ -63,7 +63,7 @@ class RecordingClient:
         number = self._recorder.begin(key, "reset")
         try:
             resolution = await self._guard.reset(key)
-        except StoreUnavailable:
+        except (StoreRetired, StoreUnavailable):
             return None
         self._recorder.end(number, [resolution.session_id, resolution.origin.value])
         return resolution.session_id

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from sessionguard.records import SessionRecord
 from sessionguard.store import SessionStore
 
 KEY = "contract//agent:main:key"
+AT_ONCE = 50
 
 Scenario = Callable[..., Coroutine[Any, Any, None]]
 
@@ -35,6 +36,12 @@ def scenario(test: Scenario) -> Callable[..., None]:
 def earlier(record: SessionRecord) -> SessionRecord:
     """Return the row as somebody saw it before it was last used."""
     return dataclasses.replace(record, updated_at=record.updated_at - 1)
+
+
+async def reserve_all(store: SessionStore, keys: Sequence[str]) -> None:
+    """Give every key a row with the id `id`, some at a time: a store may take its time for hundreds at once."""
+    for start in range(0, len(keys), AT_ONCE):
+        await asyncio.gather(*(store.reserve(key, "id", None) for key in keys[start : start + AT_ONCE]))
 
 
 async def tick(store: SessionStore, record: SessionRecord) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sessionguard.store import SessionStore
+from sessionguard.store import AdoptingStore, SessionStore
+from sessionguard.testing.adoption import AdoptionContract
 from sessionguard.testing.contract import SessionStoreContract
 from sessionguard.testing.failures import FailureContract
 from sessionguard.testing.opening import open_store
@@ -54,6 +55,17 @@ class StoreAtUrl:
 
 class TestStore(StoreAtUrl, SessionStoreContract):
     """One call after the other, and many at once in one process."""
+
+
+class TestAdoption(StoreAtUrl, AdoptionContract):
+    """Rows that move in from another store."""
+
+    @pytest.fixture
+    def store(self, store_url: str) -> SessionStore:
+        store = open_store(store_url)
+        if not isinstance(store, AdoptingStore):
+            pytest.skip("conversations cannot be moved to this store")
+        return store
 
 
 class TestFailures(StoreAtUrl, FailureContract):

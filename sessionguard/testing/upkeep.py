@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 
 import pytest
 
 from sessionguard.records import Touch
 from sessionguard.store import SessionStore
-from sessionguard.testing.scenario import KEY, scenario, tick
+from sessionguard.testing.scenario import KEY, reserve_all, scenario, tick
 
 
 class UpkeepContract:
@@ -79,7 +78,7 @@ class UpkeepContract:
     @scenario
     async def test_scan_yields_every_row_in_key_order(self, store: SessionStore) -> None:
         keys = [f"scan/{number:04}" for number in range(601)]
-        await asyncio.gather(*(store.reserve(key, "id", None) for key in reversed(keys)))
+        await reserve_all(store, keys[::-1])
 
         assert [key async for key, _ in store.scan()] == keys
 
@@ -93,7 +92,7 @@ class UpkeepContract:
 
     @scenario
     async def test_rows_may_change_between_the_pages_of_a_scan(self, store: SessionStore) -> None:
-        await asyncio.gather(*(store.reserve(f"scan/{number:04}", "id", None) for number in range(600)))
+        await reserve_all(store, [f"scan/{number:04}" for number in range(600)])
 
         seen = [(key, await store.forget(key, "id")) async for key, _ in store.scan("scan/")]
 

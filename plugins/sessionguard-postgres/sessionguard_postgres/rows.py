@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,13 @@ def decoded(key: bytes) -> str:
         return key.decode("utf-8", "surrogatepass")
     except ValueError as error:
         raise CorruptRecord("The session store holds a key that is not text; it was left untouched.") from error
+
+
+def fields_of(record: SessionRecord) -> tuple[str, int, int]:
+    """Return the columns of the row; raises CorruptRecord for one that `record_of` would not read."""
+    columns = dataclasses.astuple(record)
+    record_of(dict(zip(("session_id", "session_started_at", "updated_at"), columns, strict=True)))
+    return columns
 
 
 def record_of(row: Mapping[str, Any]) -> SessionRecord:

@@ -9,6 +9,7 @@ def _read(name: str) -> str:
     return (files(__package__) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
+ADOPT = _read("adopt")
 FORGET = _read("forget")
 GET = _read("get")
 NOW = _read("now")

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sessionguard import (
+    AdoptingStore,
     GuardSettings,
     Reservation,
     SessionRecord,
-    SessionStore,
     StoreUnavailable,
     Touch,
 )
@@ -18,7 +18,7 @@ from sessionguard_postgres.connector import Connector
 from sessionguard_postgres.faults import translated
 from sessionguard_postgres.pool import ConnectionPool
 from sessionguard_postgres.pools import LoopPools
-from sessionguard_postgres.rows import decoded, encoded, record_of
+from sessionguard_postgres.rows import decoded, encoded, fields_of, record_of
 from sessionguard_postgres.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PAGE = 500
 
 
-class PostgresStore(SessionStore):
+class PostgresStore(AdoptingStore):
     """Rows in a table of a Postgres server, shared by all hosts that reach it. `retention` is in milliseconds.
 
     Raises ConfigurationError for a URL that is not understood.
@@ -75,13 +75,17 @@ class PostgresStore(SessionStore):
         return record_of(row)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
-        observed = (None, None) if replacing is None else (replacing.session_id, replacing.updated_at)
-        row = await self._row(statements.RESERVE, encoded(key), candidate_id, *observed, self._durability)
+        arguments = encoded(key), candidate_id, *_observed(replacing), self._durability
+        row = await self._row(statements.RESERVE, *arguments)
         record = record_of(row)
         created = record.session_id == candidate_id
         if created and self._sweeper.sweeps:
             self._sweeper.sweep(self._pools.here().submit)
         return Reservation(record, created, row["now"])
+
+    async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
+        arguments = encoded(key), *fields_of(record), *_observed(replacing), self._durability
+        return record_of(await self._row(statements.ADOPT, *arguments))
 
     async def touch(self, updates: Sequence[Touch]) -> None:
         if not updates:
@@ -117,3 +121,7 @@ class PostgresStore(SessionStore):
 
     async def _page(self, first: bytes, after: bytes) -> Any:
         return await self._pools.here().submit(lambda connection: connection.fetch(statements.PAGE, first, after, PAGE))
+
+
+def _observed(replacing: SessionRecord | None) -> tuple[str | None, int | None]:
+    return (None, None) if replacing is None else (replacing.session_id, replacing.updated_at)

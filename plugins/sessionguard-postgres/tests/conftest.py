@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import NoServer, PostgresServer, find_programs, running
-from sessionguard_postgres import PostgresStore
+from sessionguard_postgres import PostgresStore, connector, pool
 
 _numbers = itertools.count()
 
@@ -56,6 +56,14 @@ def store_url(server: PostgresServer, database: str) -> str:
 @pytest.fixture
 def store(store_url: str) -> PostgresStore:
     return PostgresStore(store_url)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements may take their time; for tests of what is done, and not of when, on a machine that is busy."""
+    monkeypatch.setattr(pool, "STATEMENT_SECONDS", 60.0)
+    monkeypatch.setattr(pool, "JOB_SECONDS", 60.0)
+    monkeypatch.setitem(connector.SESSION, "statement_timeout", "60s")
 
 
 Rows = Callable[[str], list[tuple[object, ...]]]

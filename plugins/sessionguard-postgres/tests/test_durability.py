@@ -12,7 +12,7 @@ import pytest
 from postgres_server import PostgresServer, running
 from sessionguard_postgres import PostgresStore
 
-from sessionguard import SessionGuard, StoreUnavailable
+from sessionguard import SessionGuard, SessionRecord, StoreUnavailable
 from sessionguard.testing import AppProbe, Exchange
 
 Rows = Callable[[str], list[tuple[object, ...]]]
@@ -28,14 +28,18 @@ def own_server(programs: Path) -> Iterator[PostgresServer]:
         yield server
 
 
-async def _write_until_it_dies(store: PostgresStore, writer: int, acknowledged: dict[str, str]) -> None:
+async def _write_until_it_dies(
+    store: PostgresStore, writer: int, acknowledged: dict[str, str], dies: asyncio.Event
+) -> None:
     number = 0
     while True:
         key = f"{writer}-{number}"
         try:
             reservation = await store.reserve(key, f"id-of-{key}", None)
         except StoreUnavailable:
-            return
+            if dies.is_set():
+                return
+            continue
         acknowledged[key] = reservation.record.session_id
         number += 1
 
@@ -47,9 +51,11 @@ def test_an_acknowledged_row_outlives_its_server(own_server: PostgresServer, num
     store = PostgresStore(own_server.url("postgres", create_schema="on"))
 
     async def scenario() -> dict[str, str]:
-        writers = [asyncio.ensure_future(_write_until_it_dies(store, n, acknowledged)) for n in range(WRITERS)]
+        dies = asyncio.Event()
+        writers = [asyncio.ensure_future(_write_until_it_dies(store, n, acknowledged, dies)) for n in range(WRITERS)]
         while len(acknowledged) < ACKNOWLEDGED:
             await asyncio.sleep(0.01)
+        dies.set()
         await asyncio.to_thread(own_server.stop, number)
         await asyncio.gather(*writers)
         await asyncio.to_thread(own_server.start)
@@ -118,10 +124,10 @@ create trigger witness after insert or update on sessionguard_sessions for each 
         ("off", {"synchronous_commit": "remote_write"}, "remote_write"),
     ],
 )
-async def test_a_reservation_is_as_durable_as_the_url_says(
+async def test_what_begins_a_conversation_is_as_durable_as_the_url_says(
     server: PostgresServer, database: str, rows: Rows, of_the_database: str, options: dict[str, str], used: str
 ) -> None:
-    """At least `on`, whatever the database or the role are set to, unless the URL asks for another level."""
+    """Reserved or moved in; at least `on`, whatever database and role are set to, unless the URL asks for another."""
     await PostgresStore(server.url(database)).prepare()
     for statement in WITNESS.split(";\n"):
         rows(statement)
@@ -129,6 +135,8 @@ async def test_a_reservation_is_as_durable_as_the_url_says(
     store = PostgresStore(server.url(database, **options))
     first = await store.reserve("key", "first", None)
     await store.reserve("key", "second", first.record)
+    await store.adopt("moved", SessionRecord("id", 1, 1), None)
+    await store.adopt("moved", SessionRecord("id", 1, 2), None)
     await store.aclose()
 
-    assert rows("select level from witnessed") == [(used,), (used,)]
+    assert rows("select level from witnessed") == [(used,)] * 4

@@ -11,9 +11,12 @@ from postgres_server import PostgresServer
 
 FAMILY = """
 import asyncio, contextlib, gc, json, os, sys, threading
-from sessionguard_postgres import PostgresStore
+from sessionguard_postgres import PostgresStore, connector, pool
 
 url, state = sys.argv[1:]
+# Nothing here is about time, and a connection that is late would be replaced.
+pool.STATEMENT_SECONDS = pool.JOB_SECONDS = 60.0
+connector.SESSION["statement_timeout"] = "60s"
 store = PostgresStore(url)
 PID = "select pg_backend_pid() as pid"
 
@@ -75,22 +78,26 @@ if state == "idle in another loop":
     thread.join()
     before, after, ids = told
 elif state == "busy in another loop":
-    ready, told = threading.Event(), []
+    ready, forked, told = threading.Event(), threading.Event(), []
     async def live():
         told.append(await backend())
-        slow = store._row("select pg_sleep(0.5)")
+        slow = store._row("select pg_sleep(3)")
         task = asyncio.ensure_future(slow)
-        await asyncio.sleep(0.1)
+        while not store._pools.here()._busy:
+            await asyncio.sleep(0)
         ready.set()
         await task
+        told.append(forked.is_set())
         told.append(await backend())
         told.append(await use("parent"))
     thread = threading.Thread(target=asyncio.run, args=(live(),))
     thread.start()
     ready.wait()
     child = fork()
+    forked.set()
     thread.join()
-    before, after, ids = told
+    before, was_busy, after, ids = told
+    assert was_busy
 else:
     asyncio.run(store.ping())
     child = fork()

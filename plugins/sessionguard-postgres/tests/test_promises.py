@@ -36,7 +36,7 @@ PROMISES = {
         "test_durability.py::test_a_connection_that_died_while_it_rested_costs_no_request",
     ],
     "power loss": [
-        "test_durability.py::test_a_reservation_is_as_durable_as_the_url_says",
+        "test_durability.py::test_what_begins_a_conversation_is_as_durable_as_the_url_says",
         "test_opening.py::test_a_server_that_can_lose_what_it_acknowledged_is_warned_about",
     ],
     "failover": [

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
+import configparser
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from postgres_readme import BLOCKS, README, block, shell
 from postgres_server import PostgresServer
 from sessionguard_postgres.url import OURS, THEIRS
-
-README = (Path(__file__).parents[1] / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-
-
-def block(language: str, word: str) -> str:
-    (found,) = [text for kind, text in BLOCKS if kind == language and word in text]
-    return found
-
-
-def shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a line as somebody who has activated the environment."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return subprocess.run(
-        line, shell=True, env={**os.environ, "PATH": path, **env}, capture_output=True, text=True, check=False
-    )
 
 
 def test_the_program_runs(tmp_path: Path) -> None:
@@ -61,9 +45,18 @@ def test_the_install_line_names_this_distribution() -> None:
     assert "pip install . ./plugins/sessionguard-postgres\n" == block("console", "pip install")
 
 
+def test_the_environment_that_runs_the_tests_exists() -> None:
+    """And runs these."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(Path(__file__).parents[3] / "tox.ini")
+    environment = block("console", "tox").removeprefix("tox -e ").strip()
+
+    assert "plugins/sessionguard-postgres/tests" in tox[f"testenv:{environment}"]["commands"]
+
+
 def test_every_block_is_run() -> None:
-    """No other one has come in."""
-    assert [kind for kind, _ in BLOCKS] == ["console", "console", "python", "sql"]
+    """No other one has come in; `test_move.py` runs the one that moves."""
+    assert [kind for kind, _ in BLOCKS] == ["console", "console", "python", "console", "sql", "console"]
 
 
 @pytest.mark.parametrize("option", sorted(OURS))

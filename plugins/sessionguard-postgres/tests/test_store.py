@@ -6,7 +6,7 @@ import pytest
 from postgres_server import PostgresServer
 from sessionguard_postgres import PostgresStore
 
-from sessionguard.testing import FailureContract, RaceContract, SessionStoreContract
+from sessionguard.testing import AdoptionContract, FailureContract, RaceContract, SessionStoreContract
 
 
 class EmptyDatabase:
@@ -17,12 +17,16 @@ class EmptyDatabase:
         return server.url(database, create_schema="on")
 
     @pytest.fixture
-    def store(self, store_url: str) -> PostgresStore:
+    def store(self, store_url: str, unhurried: None) -> PostgresStore:
         return PostgresStore(store_url)
 
 
 class TestStore(EmptyDatabase, SessionStoreContract):
     """One call after the other, and many at once in one process."""
+
+
+class TestAdoption(EmptyDatabase, AdoptionContract):
+    """Rows that move in from another store."""
 
 
 class TestFailures(EmptyDatabase, FailureContract):

@@ -69,8 +69,7 @@ class RedisClient:
         finally:
             await self._reads.finish()
             await self._commands.finish()
-            for lane in self._lanes:
-                await lane.aclose()
+            await asyncio.gather(*(lane.aclose() for lane in self._lanes))
 
     async def _fetch(self, keys: Sequence[bytes]) -> Sequence[bytes | Exception | None]:
         try:

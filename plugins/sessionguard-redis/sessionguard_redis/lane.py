@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -48,8 +49,10 @@ class Lane:
             return await self._run(commands)
 
     async def aclose(self) -> None:
+        """Disconnect. Over TLS the server has a word in that, which is waited for no longer than for a connection."""
         self._trusted_until = 0.0
-        await self._connection.disconnect(nowait=True)
+        with contextlib.suppress(RedisTimeoutError):
+            await self._connection.disconnect()
 
     async def _run(self, commands: Sequence[Command]) -> list[Reply]:
         try:
@@ -58,7 +61,8 @@ class Lane:
             return await self._exchange(commands)
         except BaseException:
             # Replies may still be on their way, and must not be taken for those to the next commands.
-            await self.aclose()
+            self._trusted_until = 0.0
+            await self._connection.disconnect(nowait=True)
             raise
 
     async def _prepare(self) -> None:

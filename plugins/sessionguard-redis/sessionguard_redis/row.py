@@ -12,6 +12,17 @@ from sessionguard import CorruptRecord, SessionRecord
 _ROW = re.compile(rb"1 ([!-~]{1,256}) ([0-9]{1,15}) ([0-9]{1,15})")
 
 
+def encode(record: SessionRecord) -> bytes:
+    """Return the row's text; raises CorruptRecord for one that `decode` would not read."""
+    text = f"1 {record.session_id} {record.session_started_at} {record.updated_at}".encode()
+    if _ROW.fullmatch(text) is None:
+        raise CorruptRecord(
+            "This conversation does not fit into Redis: its id is not 1 to 256 visible ASCII characters, or one of its"
+            " times is not between 1970 and the year 33658. Inspect the store it comes from."
+        )
+    return text
+
+
 def decode(data: bytes) -> SessionRecord:
     """Return the row in `data`; raises CorruptRecord for anything the scripts do not write."""
     fields = _ROW.fullmatch(data)

@@ -15,14 +15,14 @@ class Script:
         self.source = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
         self.digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
-    def call(self, key: bytes, *arguments: str | int) -> Command:
+    def call(self, key: bytes, *arguments: str | bytes | int) -> Command:
         """Return the command that runs the script if the server has it."""
         return ("EVALSHA", self.digest, 1, key, *arguments)
 
 
-RESERVE, TOUCH, FORGET = Script("reserve"), Script("touch"), Script("forget")
+ADOPT, FORGET, RESERVE, TOUCH = SCRIPTS = tuple(map(Script, ("adopt", "forget", "reserve", "touch")))
 
-_SOURCES = {script.digest: script.source for script in (RESERVE, TOUCH, FORGET)}
+_SOURCES = {script.digest: script.source for script in SCRIPTS}
 
 
 def in_full(call: Command) -> Command:

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from sessionguard import Reservation, SessionRecord, SessionStore, Touch
+from sessionguard import AdoptingStore, Reservation, SessionRecord, Touch
 from sessionguard_redis import inspection, row
 from sessionguard_redis.client import RedisClient
 from sessionguard_redis.connecting import connection_to
@@ -16,7 +16,7 @@ from sessionguard_redis.lane import Lane, Reply
 from sessionguard_redis.loops import LoopClients
 from sessionguard_redis.redirection import Address
 from sessionguard_redis.routes import Routes
-from sessionguard_redis.script import FORGET, RESERVE, TOUCH, Script
+from sessionguard_redis.script import ADOPT, FORGET, RESERVE, TOUCH, Script
 from sessionguard_redis.url import RedisUrl, parse
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PAGE = 500
 SPECIAL = re.compile(rb"[*?\[\]\\]")
 
 
-class RedisStore(SessionStore):
+class RedisStore(AdoptingStore):
     """Rows as strings of a Redis or Valkey server, shared by all hosts that reach it.
 
     `retention`, in milliseconds, is how long a row is kept unused; None keeps it for ever.
@@ -62,10 +62,12 @@ class RedisStore(SessionStore):
         return None if value is None else row.decode(value)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
-        stale = (replacing.session_id, replacing.updated_at) if replacing else ("", 0)
-        text, now = await self._run(RESERVE, key, candidate_id, *stale, self._retention)
+        text, now = await self._run(RESERVE, key, candidate_id, *_stale(replacing), self._retention)
         record = row.decode(text)
         return Reservation(record, record.session_id == candidate_id, now)
+
+    async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
+        return row.decode(await self._run(ADOPT, key, row.encode(record), *_stale(replacing), self._retention))
 
     async def touch(self, updates: Sequence[Touch]) -> None:
         touches = (self._run(TOUCH, each.key, each.session_id, each.age, self._retention) for each in updates)
@@ -111,7 +113,7 @@ class RedisStore(SessionStore):
     async def _value(self, name: bytes) -> bytes | None:
         return await self._answer(self._clients.current().get(name))
 
-    async def _run(self, script: Script, key: str, *arguments: str | int) -> Reply:
+    async def _run(self, script: Script, key: str, *arguments: str | bytes | int) -> Reply:
         name = self._name(key)
         return await self._answer(self._clients.current().run(name, script.call(name, *arguments)))
 
@@ -132,3 +134,7 @@ class RedisStore(SessionStore):
         self._warnings = tuple(inspection.warnings(info, expires=expires))
         self._is_clustered = info.get("cluster_enabled") == "1"
         self._failures.are_over()
+
+
+def _stale(replacing: SessionRecord | None) -> tuple[str, int]:
+    return (replacing.session_id, replacing.updated_at) if replacing else ("", 0)

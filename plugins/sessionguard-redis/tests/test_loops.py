@@ -6,9 +6,8 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 
-from redis_servers import RedisServer, open_store
+from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.store import RedisStore
 
 FORK = """
@@ -66,7 +65,7 @@ def test_parent_and_child_of_a_fork_agree_on_every_id(server: RedisServer) -> No
 
 def test_loops_at_the_same_time_have_connections_of_their_own(server: RedisServer) -> None:
     """Threads that race for the same keys agree on every id, and exactly one of them creates each."""
-    store = open_store(server.url)
+    store = open_store(server.url + PATIENT)
     ready = threading.Barrier(4)
     created: list[str] = []
 
@@ -91,25 +90,22 @@ def test_loops_at_the_same_time_have_connections_of_their_own(server: RedisServe
 
 def test_a_loop_that_ends_closes_its_connections(server: RedisServer) -> None:
     """Nobody has to close the store for that, so loops may come and go."""
-    store = open_store(server.url)
+    store = open_store(server.url + PATIENT)
     for _ in range(5):
         asyncio.run(store.get("key"))
 
-    assert connections(server) == 0
+    assert server.connections(0) == 0
 
 
 def test_closing_a_store_closes_the_connections_of_every_loop(server: RedisServer) -> None:
     """Those of other threads as well; their loops go on, and so does the store when it is used again."""
-    store = open_store(server.url)
+    store = open_store(server.url + PATIENT)
     other = asyncio.new_event_loop()
     thread = threading.Thread(target=other.run_forever)
     thread.start()
     asyncio.run_coroutine_threadsafe(store.get("key"), other).result(10)
     asyncio.run(use_and_close(store))
-    deadline = time.monotonic() + 10
-    while connections(server) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    closed = connections(server)
+    closed = server.connections(0)
     asyncio.run_coroutine_threadsafe(store.reserve("key", "id", None), other).result(10)
     asyncio.run_coroutine_threadsafe(store.aclose(), other).result(10)
     other.call_soon_threadsafe(other.stop)
@@ -122,9 +118,3 @@ def test_closing_a_store_closes_the_connections_of_every_loop(server: RedisServe
 async def use_and_close(store: RedisStore) -> None:
     await store.get("key")
     await store.aclose()
-
-
-def connections(server: RedisServer) -> int:
-    """How many the server has beside the one that asks."""
-    with server.talk() as client:
-        return len(client.client_list()) - 1

@@ -92,7 +92,7 @@ async def test_a_server_that_falls_silent_is_503_in_time(start: Start) -> None:
 async def test_a_write_whose_outcome_is_unknown_is_not_sent_again(server: RedisServer) -> None:
     """Only the guard may do that, since it knows with which id."""
     with FaultyWire("127.0.0.1", server.port) as wire:
-        store = open_store(f"redis://{wire.host}:{wire.port}?timeout=0.2")
+        store = open_store(f"redis://{wire.host}:{wire.port}?timeout=2")
         await store.reserve("another", "id", None)
         with server.talk() as client:
             client.config_resetstat()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from live import uvicorn
 from redis_readme import README
-from redis_servers import RedisServer, Start, open_store
+from redis_servers import PATIENT, RedisServer, Start, open_store
 
 TESTS = Path(__file__).parent
 VENDOR = "(documented by Redis)"
@@ -154,7 +154,7 @@ def test_a_killed_worker_loses_signs_of_life_and_no_id(server: RedisServer, tmp_
 async def test_a_server_that_may_evict_does(start: Start) -> None:
     """Conversations that are alive go when memory is short, and begin anew."""
     server = start("--maxmemory-policy", "allkeys-random")
-    store = open_store(f"{server.url}?eviction=allow")
+    store = open_store(f"{server.url}{PATIENT}&eviction=allow")
     with server.talk() as client:
         client.config_set("maxmemory", client.info()["used_memory"] + 300_000)
     for number in range(5_000):

@@ -66,14 +66,14 @@ def test_the_environment_that_runs_the_tests_exists() -> None:
     """And runs these."""
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(CHECKOUT / "tox.ini")
-    environment = COMMANDS[2].removeprefix("tox -e ")
+    environment = COMMANDS[3].removeprefix("tox -e ")
 
     assert "plugins/sessionguard-redis/tests" in tox[f"testenv:{environment}"]["commands"]
 
 
 def test_every_block_of_the_readme_is_accounted_for() -> None:
-    """One program and four commands; the last is run by `test_contract.py`."""
-    assert (README.count("```python"), README.count("```console")) == (1, len(COMMANDS)) == (1, 4)
+    """One program and five commands; `test_move.py` runs the one that moves, `test_contract.py` the last."""
+    assert (README.count("```python"), README.count("```console")) == (1, len(COMMANDS)) == (1, 5)
 
 
 def test_the_table_of_options_is_complete_and_its_defaults_are_true() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis_servers import RedisServer, Start, open_store
+from redis_servers import PATIENT, RedisServer, Start, open_store
 from sessionguard_redis.store import RedisStore
 
 from sessionguard import StoreUnavailable, Touch
@@ -14,7 +14,7 @@ from sessionguard import StoreUnavailable, Touch
 async def test_a_primary_without_enough_replicas_reserves_nothing_and_reads_on(start: Start) -> None:
     """`min-replicas-to-write` bounds what a failover can lose; Redis before 6.2.7 lets scripts pass all the same."""
     server = start()
-    store = open_store(server.url)
+    store = open_store(server.url + PATIENT)
     record = (await store.reserve("key", "id", None)).record
     with server.talk() as client:
         client.config_set("min-replicas-to-write", 1)
@@ -32,7 +32,7 @@ async def test_a_primary_without_enough_replicas_reserves_nothing_and_reads_on(s
 async def test_a_full_server_refuses_new_conversations_and_keeps_the_others(start: Start) -> None:
     """It says OOM; established conversations are read, and end when they are forgotten."""
     server = start()
-    store = open_store(server.url)
+    store = open_store(server.url + PATIENT)
     record = (await store.reserve("key", "id", None)).record
     with server.talk() as client:
         client.config_set("maxmemory", "1")
@@ -48,7 +48,7 @@ async def test_a_full_server_refuses_new_conversations_and_keeps_the_others(star
 
 async def test_more_callers_than_connections_wait_for_their_turn(server: RedisServer) -> None:
     """One connection serves them all, many at a time."""
-    store = open_store(f"{server.url}?connections=1")
+    store = open_store(f"{server.url}{PATIENT}&connections=1")
     reservations = await asyncio.gather(*(store.reserve(f"key-{n % 50}", f"id-{n}", None) for n in range(1000)))
     with server.talk() as client:
         others = [each for each in client.client_list() if each["cmd"] not in ("client|list", "client")]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-from redis_servers import RedisServer, open_store
+import pytest
+from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.store import RedisStore
 from sessionguard_redis.url import parse
 
-from sessionguard import Touch
+from sessionguard import SessionRecord, Touch
 
 NAME = "sessionguard:key"
 DAY = 86_400.0
@@ -40,10 +41,10 @@ async def test_a_row_is_kept_for_the_retention_since_its_last_use(server: RedisS
 
 async def test_an_unused_row_goes_and_a_used_one_stays(server: RedisServer) -> None:
     """Used again and again, for longer than an unused one is kept."""
-    store = RedisStore(parse(server.url), retention=400)
+    store = RedisStore(parse(server.url + PATIENT), retention=2_000)
     for key in ("used", "unused"):
         await store.reserve(key, "id", None)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while await store.get("unused") is not None and time.monotonic() < deadline:
         await store.touch([Touch("used", "id", 0)])
         await asyncio.sleep(0.02)
@@ -67,6 +68,41 @@ async def test_a_retention_that_is_taken_away_ends_with_the_next_use(server: Red
 
     assert ends == -1
     assert begins > 0
+
+
+HOUR = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("retention", "idle", "left"),
+    [
+        (None, 5 * HOUR, None),
+        (24 * HOUR, 5 * HOUR, 19 * HOUR),
+        (24 * HOUR, 24 * HOUR - 60_000, HOUR),
+        (24 * HOUR, 1000 * HOUR, HOUR),
+        (HOUR // 2, 1000 * HOUR, HOUR // 2),
+    ],
+)
+async def test_a_row_that_moved_in_is_kept_for_the_retention_since_its_last_use(
+    server: RedisServer, retention: int | None, idle: int, left: int | None
+) -> None:
+    """One whose time is up stays for an hour all the same, so that the move sees it arrive."""
+    store = RedisStore(parse(server.url), retention=retention)
+    used = await store.ping() - idle
+    replaced = await store.adopt("key", SessionRecord("first", used - 2000, used - 1000), None)
+    with server.talk() as client:
+        client.persist(NAME)
+        await store.adopt("key", SessionRecord("second", used, used), replaced)
+        ends = client.pttl(NAME)
+        client.persist(NAME)
+        await store.adopt("key", SessionRecord("second", used, used + 1), None)
+        refreshed = client.pttl(NAME)
+    await store.aclose()
+
+    if left is None:
+        assert (ends, refreshed) == (-1, -1)
+    else:
+        assert left - 60_000 < min(ends, refreshed) <= max(ends, refreshed) <= left + 1
 
 
 async def moved(store: RedisStore, since: int) -> int:

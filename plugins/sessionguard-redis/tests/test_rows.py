@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from redis_servers import RedisServer, open_store
+from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.store import RedisStore
 
 from sessionguard import CorruptRecord, SessionRecord, Touch
@@ -68,6 +68,8 @@ async def test_a_row_that_is_not_ours_is_reported_and_left_as_it_is(
             store.get("key"),
             store.reserve("key", "mine", None),
             store.reserve("key", "mine", SessionRecord("id", 1000, 2000)),
+            store.adopt("key", SessionRecord("mine", 1000, 2000), None),
+            store.adopt("key", SessionRecord("id", 1000, 3000), SessionRecord("id", 1000, 2000)),
             store.touch([Touch("key", "id", 0)]),
             store.forget("key", "id"),
         ):
@@ -84,6 +86,25 @@ async def test_a_key_of_another_type_is_reported_and_left_as_it_is(store: RedisS
             with pytest.raises(CorruptRecord):
                 await verb
         assert client.lrange(NAME, 0, -1) == ["theirs"]
+
+
+UNFIT = {
+    "an id that is too long": SessionRecord("i" * 257, 1000, 2000),
+    "an id with a space": SessionRecord("i d", 1000, 2000),
+    "a start before the epoch": SessionRecord("id", -1, 2000),
+    "a use beyond all time": SessionRecord("id", 1000, 10**15),
+}
+
+
+@pytest.mark.parametrize("record", UNFIT.values(), ids=UNFIT)
+async def test_a_row_that_could_not_be_read_again_does_not_move_in(
+    store: RedisStore, server: RedisServer, record: SessionRecord
+) -> None:
+    """Of another store, or of a mistake: nothing is written that would be reported as corrupt for ever."""
+    with pytest.raises(CorruptRecord, match="does not fit into Redis"):
+        await store.adopt("key", record, None)
+    with server.talk() as client:
+        assert client.get(NAME) is None
 
 
 async def test_a_row_that_is_not_ours_spoils_nobody_elses(store: RedisStore, server: RedisServer) -> None:
@@ -104,7 +125,7 @@ async def test_rows_under_another_prefix_are_other_rows(store: RedisStore, serve
     """Applications, or guards, that share a database do not see each other."""
     with server.talk() as client:
         client.set("theirs", "x")
-    other = open_store(f"{server.url}?prefix=s*:")
+    other = open_store(f"{server.url}{PATIENT}&prefix=s*:")
     await store.reserve("key", "first", None)
     await other.reserve("key", "second", None)
     ours = [(key, row.session_id) async for key, row in store.scan()]

@@ -33,6 +33,16 @@ from sessionguard import ConfigurationError
         ("unix:///run/redis.sock", "unix:///run/redis.sock?db=0", {"path": "/run/redis.sock", "db": 0}),
         ("unix:///run/my%20redis.sock?db=2", "unix:///run/my redis.sock?db=2", {"path": "/run/my redis.sock", "db": 2}),
         (
+            "redis://me:secret@cache?prefix=mine%26:&timeout=1",
+            "redis://cache:6379/0?prefix=mine%26:",
+            {"host": "cache", "port": 6379, "db": 0, "username": "me", "password": "secret"},
+        ),
+        (
+            "unix:///run/redis.sock?prefix=mine:",
+            "unix:///run/redis.sock?db=0&prefix=mine:",
+            {"path": "/run/redis.sock", "db": 0},
+        ),
+        (
             "redis://me:p%40ss@cache",
             "redis://cache:6379/0",
             {"host": "cache", "port": 6379, "db": 0, "username": "me", "password": "p@ss"},
@@ -51,7 +61,7 @@ def test_a_url_says_where_and_how(url: str, place: str, connection: dict[str, An
     ("query", "expected"),
     [
         ("", {}),
-        ("?prefix=mine:", {"prefix": "mine:"}),
+        ("?prefix=mine:", {"prefix": "mine:", "place": "redis://cache:6379/0?prefix=mine:"}),
         ("?timeout=1.5&connections=20", {"timeout": 1.5, "connections": 20}),
         ("?eviction=allow", {"may_evict": True}),
         ("?eviction=refuse", {"may_evict": False}),
@@ -62,7 +72,7 @@ def test_options_stand_behind_the_question_mark(query: str, expected: dict[str, 
     plain = parse("redis://cache")
 
     assert parse(f"redis://cache{query}") == RedisUrl(
-        plain.scheme, plain.place, plain.connection, **{"may_evict": False, **expected}
+        **{"scheme": plain.scheme, "place": plain.place, "connection": plain.connection, **expected}
     )
 
 

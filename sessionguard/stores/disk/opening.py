@@ -18,6 +18,7 @@ from sessionguard.stores.disk.strict import StrictDisk
 from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection, not_ours
 from sessionguard.stores.embedded.database import Found, marks, portions, read_or_blame, transaction
 from sessionguard.stores.embedded.place import prepare
+from sessionguard.stores.embedded.retirement import CheckedSchema, RetirementMark, inspect, schema_of_mark
 
 _SCHEMA = (
     "CREATE TABLE Settings ( key TEXT NOT NULL UNIQUE, value)",
@@ -80,11 +81,12 @@ class DiskcacheDatabase:
     `set` looks for files and for rows to evict, and takes three statements where one will do.
     """
 
-    def __init__(self, cache: Any) -> None:
+    def __init__(self, cache: Any, checked: CheckedSchema) -> None:
         self._cache = cache
         self._disk = cache.disk
         self._connection = cache._con
         self._execute = self._connection.execute
+        self.mark = RetirementMark(self._execute, "Cache", checked)
 
     def transaction(self) -> AbstractContextManager[object]:
         return transaction(self._connection)
@@ -127,17 +129,19 @@ class DiskcacheDatabase:
 def open_database(path: Path, synchronous: str, network_filesystem: bool = False) -> DiskcacheDatabase:
     """Open the database of a directory; raises ConfigurationError for a place or a file that is not ours."""
     prepare(path.parent, path.name, remote_allowed=network_filesystem)
-    _check(path, synchronous)
+    checked = _check(path, synchronous)
     settings = {**_SETTINGS, "sqlite_synchronous": SYNCHRONOUS[synchronous]}
-    return DiskcacheDatabase(StrictCache(str(path.parent), timeout=0, disk=StrictDisk, **settings))
+    return DiskcacheDatabase(StrictCache(str(path.parent), timeout=0, disk=StrictDisk, **settings), checked)
 
 
-def _check(path: Path, synchronous: str) -> None:
+def _check(path: Path, synchronous: str) -> CheckedSchema:
     settings = {**_SETTINGS, "sqlite_synchronous": SYNCHRONOUS[synchronous]}
-    with checked_connection(path, _SCHEMA) as (connection, is_new):
+    with checked_connection(path, _SCHEMA, schema_of_mark("Cache")) as (connection, is_new):
         if is_new:
             connection.executemany("INSERT INTO Settings VALUES (?, ?)", settings.items())
         found = dict(connection.execute("SELECT key, value FROM Settings"))
+        checked = inspect(connection.execute, path)
     pragmas = {name: value for name, value in found.items() if name.startswith("sqlite_")}
     if pragmas.pop("sqlite_synchronous", None) not in SYNCHRONOUS.values() or pragmas != _PRAGMAS:
         raise not_ours(path, "has a setting this package did not make")
+    return checked

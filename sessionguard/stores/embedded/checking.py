@@ -13,9 +13,17 @@ BUSY_SECONDS = 1.0
 SYNCHRONOUS = {"full": 2, "normal": 1}
 
 
+class DatabaseChanged(Exception):
+    """An open database is no longer the one that was checked; the message says how, as a predicate."""
+
+
 @contextlib.contextmanager
-def checked_connection(path: Path, schema: Collection[str]) -> Iterator[tuple[sqlite3.Connection, bool]]:
+def checked_connection(
+    path: Path, schema: Collection[str], mark: Collection[str]
+) -> Iterator[tuple[sqlite3.Connection, bool]]:
     """Yield a connection inside a transaction, and whether `schema` has just been created in an empty file.
+
+    `mark` is what the schema may have besides.
 
     Raises ConfigurationError for a file that is no database or holds anything else, sqlite3.OperationalError for one
     that is busy.
@@ -23,10 +31,11 @@ def checked_connection(path: Path, schema: Collection[str]) -> Iterator[tuple[sq
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")
-            _found(connection, path, schema)  # Before the journal mode, which would already change what is not ours.
+            # Before the journal mode, which would already change what is not ours.
+            _found(connection, path, schema, mark)
             connection.execute("PRAGMA journal_mode = wal")
             connection.execute("BEGIN IMMEDIATE")
-            found = _found(connection, path, schema)
+            found = _found(connection, path, schema, mark)
             for statement in () if found else schema:
                 connection.execute(statement)
             yield connection, not found
@@ -37,10 +46,10 @@ def checked_connection(path: Path, schema: Collection[str]) -> Iterator[tuple[sq
         raise not_ours(path, "is not a database") from error
 
 
-def _found(connection: sqlite3.Connection, path: Path, schema: Collection[str]) -> bool:
-    """Return whether the file holds anything yet; raises ConfigurationError if that is not `schema`."""
+def _found(connection: sqlite3.Connection, path: Path, schema: Collection[str], mark: Collection[str]) -> bool:
+    """Return whether the file holds anything yet; raises ConfigurationError if that is not ours."""
     found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-    if found and found != set(schema):
+    if found and found not in ({*schema}, {*schema, *mark}):
         raise not_ours(path, "has tables, indexes or triggers this package did not make")
     return bool(found)
 

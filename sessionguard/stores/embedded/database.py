@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import SessionRecord
+from sessionguard.stores.embedded.retirement import RetirementMark
 
 MOST_PLACES = 900
 """SQLite before 3.32 takes no more than 999 values in one statement."""
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 class Database(Protocol):
     """An open connection to one file."""
+
+    mark: RetirementMark
+    """What says that its conversations were moved."""
 
     def transaction(self) -> AbstractContextManager[object]:
         """Begin immediately, commit at the end, roll back on an exception; never wait for a lock."""

@@ -14,7 +14,7 @@ from typing import cast
 from sessionguard.bounded import BoundedMap
 from sessionguard.records import SessionRecord
 from sessionguard.stores.embedded.database import Found
-from sessionguard.stores.embedded.generations import Generations, slot_of
+from sessionguard.stores.embedded.generations import SLOTS, Generations, slot_of
 
 MOST_ROWS = 32_768
 
@@ -29,6 +29,7 @@ class CoherentMemory:
         self._rows: BoundedMap[str, Remembered] = BoundedMap(MOST_ROWS)
         self._generations: Generations | None = None
         self._moving: Sequence[tuple[str, int, SessionRecord | None]] = ()
+        self._marked: Collection[int] = ()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,7 +56,7 @@ class CoherentMemory:
             generations.close()
 
     def read(self, keys: Collection[str], read: Read) -> Mapping[str, Found]:
-        """Return the rows that `read` finds, and keep those that nobody changed meanwhile."""
+        """Return the rows that `read` finds, and keep those that nobody changed until it came back."""
         generations = self._attached
         slots = generations.slots
         before = [(key, slot := slot_of(key), slots[slot]) for key in keys]
@@ -78,20 +79,21 @@ class CoherentMemory:
             try:
                 yield
             finally:
-                generations.end([slot for _, slot, _ in self._moving])
-                self._moving = ()
+                generations.end(self._marked)
+                self._marked = ()
 
-    def before_commit(self, moved: Mapping[str, SessionRecord | None]) -> None:
-        """From here on nobody may trust what he remembers of the conversations that are `moved`."""
-        self._moving = [(key, slot_of(key), record) for key, record in moved.items()]
-        self._attached.begin([slot for _, slot, _ in self._moving])
+    def before_commit(self, moved: Mapping[str, SessionRecord | None] | None) -> None:
+        """From here on nobody may trust what he remembers of the conversations that are `moved`; None is all."""
+        self._moving = [] if moved is None else [(key, slot_of(key), record) for key, record in moved.items()]
+        self._marked = range(SLOTS) if moved is None else [slot for _, slot, _ in self._moving]
+        self._attached.begin(self._marked)
 
     def after_commit(self) -> None:
         """Let everybody trust again, and keep the rows that were written."""
-        slots, moved = self._attached.slots, self._moving
-        self._moving = ()
-        self._attached.end([slot for _, slot, _ in moved])
-        for key, slot, record in moved:
+        slots, marked = self._attached.slots, self._marked
+        self._marked = ()
+        self._attached.end(marked)
+        for key, slot, record in self._moving:
             if record is not None:
                 self._rows.put(key, (record, slots, slot, slots[slot]))
 

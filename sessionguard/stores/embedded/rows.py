@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from sessionguard.errors import CorruptRecord
-from sessionguard.records import SessionRecord
+from sessionguard.records import Retirement, SessionRecord
 from sessionguard.stores.embedded.database import Database, Found
 
 
@@ -20,11 +20,12 @@ class Rows:
         self._found = dict(found)
         self._changed: dict[str, SessionRecord | None] = {}
         self._moved: set[str] = set()
+        self._all_moved = False
 
     @property
-    def moved(self) -> Mapping[str, SessionRecord | None]:
-        """The conversations that were given another session, with their rows, or none."""
-        return {key: self._changed[key] for key in self._moved}
+    def moved(self) -> Mapping[str, SessionRecord | None] | None:
+        """The conversations that were given another session, with their rows, or none; None for all there are."""
+        return None if self._all_moved else {key: self.get(key) for key in self._moved}
 
     def get(self, key: str) -> SessionRecord | None:
         """Return the row as it is by now; raises CorruptRecord for one that this package did not write."""
@@ -55,3 +56,10 @@ class Rows:
         """Write what was changed, in a transaction."""
         self.database.write({key: row for key, row in self._changed.items() if row is not None})
         self.database.delete([key for key, row in self._changed.items() if row is None])
+        self._changed.clear()
+
+    def retire(self, retirement: Retirement) -> None:
+        """Mark the database, in a transaction, behind what was changed so far; no memory of it counts any more."""
+        self.flush()  # The mark stops all writes.
+        self.database.mark.put(retirement)
+        self._all_moved = True

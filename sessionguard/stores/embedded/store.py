@@ -6,16 +6,17 @@ A function that writes is handed its rows inside a transaction that the thread h
 from __future__ import annotations
 
 import abc
+import asyncio
 import contextlib
 import functools
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from sessionguard.errors import CorruptRecord
-from sessionguard.records import Reservation, SessionRecord, Touch
-from sessionguard.store import SessionStore, wall_clock
+from sessionguard.records import Reservation, Retirement, SessionRecord, Touch
+from sessionguard.store import AdoptingStore, RetirableStore, wall_clock
 from sessionguard.stores.embedded import place, url
 from sessionguard.stores.embedded.database import Database
 from sessionguard.stores.embedded.rows import Rows
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 PAGE = 500
 SWEEP = 50
 
+T = TypeVar("T")
 
-class EmbeddedStore(SessionStore):
+
+class EmbeddedStore(AdoptingStore, RetirableStore):
     """Rows in one file of a directory, shared by the processes of one host.
 
     `synchronous` is `full` or `normal`; `network_filesystem` allows a directory on one; `retention` is in milliseconds;
@@ -87,7 +90,7 @@ class EmbeddedStore(SessionStore):
         return self._warnings
 
     async def get(self, key: str) -> SessionRecord | None:
-        return await self._lease.submit((key,), lambda rows: rows.get(key), writes=False)
+        return await self._serve((key,), lambda rows: rows.get(key), writes=False)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
         def look(rows: Rows) -> Reservation | None:
@@ -105,7 +108,17 @@ class EmbeddedStore(SessionStore):
                 self._sweep(rows, now)
             return Reservation(row, row.session_id == candidate_id, now)
 
-        return await self._lease.submit((key,), look, writes=False, otherwise=reserve)
+        return await self._serve((key,), look, writes=False, otherwise=reserve)
+
+    async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
+        def adopt(rows: Rows) -> SessionRecord:
+            standing = rows.get(key)
+            adopted = record.adopted(standing, replacing)
+            if adopted != standing:
+                rows.put(key, adopted)
+            return adopted
+
+        return await self._serve((key,), adopt, writes=True)
 
     async def touch(self, updates: Sequence[Touch]) -> None:
         def touch(rows: Rows) -> None:
@@ -117,7 +130,7 @@ class EmbeddedStore(SessionStore):
                 if (touched := row.touched(now - update.age)) is not row:
                     rows.touch(update.key, touched)
 
-        await self._lease.submit([update.key for update in updates], touch, writes=True)
+        await self._serve([update.key for update in updates], touch, writes=True)
 
     async def forget(self, key: str, session_id: str, idle_before: int | None = None) -> bool:
         def forget(rows: Rows) -> bool:
@@ -127,7 +140,7 @@ class EmbeddedStore(SessionStore):
             rows.delete(key)
             return True
 
-        return await self._lease.submit((key,), forget, writes=True)
+        return await self._serve((key,), forget, writes=True)
 
     async def scan(self, prefix: str = "") -> AsyncIterator[tuple[str, SessionRecord]]:
         after = ""
@@ -137,10 +150,32 @@ class EmbeddedStore(SessionStore):
             after = page[-1][0]
 
     async def ping(self) -> int:
-        return await self._lease.submit((), lambda rows: self._clock(), writes=False)
+        return await self._serve((), lambda rows: self._clock(), writes=False)
+
+    async def retirement(self) -> Retirement | None:
+        return await self._lease.submit((), lambda rows: rows.database.mark.standing, writes=False)
+
+    async def retire(self, moved_to: str, *, finished: bool = False) -> None:
+        retirement = Retirement(moved_to, finished)
+        await self._lease.submit((), lambda rows: rows.retire(retirement), writes=True)
+
+    async def revive(self) -> None:
+        await self._lease.submit((), lambda rows: rows.database.mark.remove(), writes=True)
 
     async def aclose(self) -> None:
         await self._lease.aclose()
+
+    def _serve(
+        self,
+        keys: Collection[str],
+        work: Callable[[Rows], T | None],
+        *,
+        writes: bool,
+        otherwise: Callable[[Rows], T] | None = None,
+    ) -> asyncio.Future[T]:
+        """Submit what only a store that is not retired may do; on another it fails with StoreRetired."""
+        then = None if otherwise is None else _unless_retired(otherwise)
+        return self._lease.submit(keys, _unless_retired(work), writes=writes, otherwise=then)
 
     def _sweep(self, rows: Rows, now: int) -> None:
         """Remove rows beyond their retention, looking at a few more of them with every new row."""
@@ -155,6 +190,14 @@ class EmbeddedStore(SessionStore):
                 row = rows.get(key)
                 if row is not None and row.updated_at < now - self._retention:
                     rows.delete(key)
+
+
+def _unless_retired(work: Callable[[Rows], T]) -> Callable[[Rows], T]:
+    def serve(rows: Rows) -> T:
+        rows.database.mark.refuse()
+        return work(rows)
+
+    return serve
 
 
 def _page(rows: Rows, prefix: str, after: str) -> Sequence[tuple[str, SessionRecord]]:

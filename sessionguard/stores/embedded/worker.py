@@ -9,17 +9,19 @@ is acknowledged that went into a file somebody has deleted or replaced.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import queue
 import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sessionguard.errors import ConfigurationError, StoreUnavailable
-from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.checking import DatabaseChanged
+from sessionguard.stores.embedded.database import Database, Found
 from sessionguard.stores.embedded.generations import beside
 from sessionguard.stores.embedded.jobs import Job, deliver, fail
 from sessionguard.stores.embedded.memory import CoherentMemory
@@ -30,10 +32,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.005
 CHECK_SECONDS = 1.0
 
 log = logging.getLogger("sessionguard")
-
-
-class FileReplaced(Exception):
-    """The database that is open is no longer the file of that name."""
 
 
 class StoreThread:
@@ -117,8 +115,8 @@ class StoreThread:
             self._execute(jobs, writes)
         except ConfigurationError as error:
             fail(jobs, error)
-        except FileReplaced:
-            self._close_replaced()
+        except DatabaseChanged as change:
+            self._close_changed(change)
             return jobs
         except Exception as error:
             if _is_contention(error):
@@ -135,7 +133,7 @@ class StoreThread:
         if writes:
             with self._memory.writing():
                 with database.transaction():
-                    self._check_identity()
+                    self._check(database)
                     rows = Rows(database, database.read(keys))
                     _run(jobs, rows)
                     rows.flush()
@@ -144,8 +142,16 @@ class StoreThread:
                 self._memory.after_commit()
             self._reported = ""
         else:
-            _run(jobs, Rows(database, self._memory.read(keys, database.read)))
-            self._check_identity()
+            # From a retired database nobody is served, so there is nothing to read and to remember.
+            asked = () if database.mark.standing else keys
+            _run(jobs, Rows(database, self._memory.read(asked, functools.partial(self._read, database))))
+
+    def _read(self, database: Database, keys: Collection[str]) -> Mapping[str, Found]:
+        """Read rows that may be remembered: they are those of the database that was checked, and it is not retired."""
+        found = database.read(keys)
+        # Behind the read: the counters were looked at before it, so a mark made meanwhile is seen by them or here.
+        self._check(database)
+        return found
 
     def _open(self) -> Database:
         database = self._database = self._open_database()
@@ -155,6 +161,8 @@ class StoreThread:
         except BaseException:
             self._close()
             raise
+        if (retirement := database.mark.standing) is not None:
+            log.warning("the database %s is retired, its conversations went to %s", self._path, retirement.moved_to)
         return database
 
     def _recover(self, error: Exception) -> None:
@@ -168,23 +176,28 @@ class StoreThread:
             self._reported = repr(error)
             log.warning("the session store %s: %r", what, error)
 
+    def _check(self, database: Database) -> None:
+        """Raise DatabaseChanged if the file or its schema is not the one that was opened."""
+        self._check_identity()
+        database.mark.check()
+
     def _check_identity(self) -> None:
         try:
             current = identity(*self._files)
         except OSError:
             current = ()
         if current != self._identity:
-            raise FileReplaced
+            raise DatabaseChanged("was deleted or replaced")
 
     def _close_if_replaced(self) -> None:
         """Nobody asks the database while all is remembered, so nobody would see that it is another one."""
         try:
             self._check_identity()
-        except FileReplaced:
-            self._close_replaced()
+        except DatabaseChanged as change:
+            self._close_changed(change)
 
-    def _close_replaced(self) -> None:
-        log.warning("the database %s was deleted or replaced; it is opened anew", self._path)
+    def _close_changed(self, change: DatabaseChanged) -> None:
+        log.warning("the database %s %s; it is opened anew", self._path, change)
         self._close()
 
     def _close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.cli import store_init
+from sessionguard.cli import opening
 from sessionguard.cli.main import main
 from sessionguard.errors import StoreUnavailable
 from sessionguard.stores.memory import MemoryStore
@@ -60,28 +60,34 @@ async def _reserve(store: SqliteStore, key: str) -> None:
 
 @pytest.mark.parametrize(
     ("url", "told"),
-    [("nowhere://host", "no plugin offers nowhere: URLs"), ("sqlite://relative", "write sqlite:///absolute/path")],
+    [
+        ("nowhere://host", "no plugin offers nowhere: URLs"),
+        ("sqlite://relative", "write sqlite:///absolute/path"),
+        ("memory:", "no command can reach it"),
+    ],
 )
 def test_init_says_what_is_wrong_with_a_url(run: Run, url: str, told: str) -> None:
-    """In one line, with exit code 1."""
+    """In one line, with exit code 2."""
     code, printed = run("store", "init", "--store", url)
 
-    assert 1 == code
-    assert printed.startswith("The store is not ready. store: ")
+    assert 2 == code
+    assert printed.startswith("store: ")
     assert told in printed
     assert 1 == printed.count("\n")
 
 
 class Unreachable(MemoryStore):
+    coordination = "cluster"
+
     async def prepare(self) -> None:
         raise StoreUnavailable("The session store failed; try again.") from ConnectionRefusedError("nobody listens")
 
 
 def test_init_says_why_a_store_cannot_be_reached(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients are told less than operators."""
-    monkeypatch.setattr(store_init.PluginRegistry, "store", lambda registry, settings: Unreachable())
+    monkeypatch.setattr(opening.PluginRegistry, "store", lambda registry, settings: Unreachable())
 
-    expected = (1, "The store is not ready. The session store failed; try again. (nobody listens)\n")
+    expected = (75, "The session store failed; try again. (nobody listens)\n")
     assert expected == run("store", "init")
 
 
