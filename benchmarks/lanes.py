@@ -1,19 +1,24 @@
-"""One contender at work in a process of its own, either timing calls or serving requests."""
+"""What works in a process of its own: programs that are asked, contenders that serve requests, and a Redis server."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.environments import Environments, environment
 
-CONTENDERS = Path(__file__).with_name("contenders.py")
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+PROGRAMS = Path(__file__).with_name("programs")
+GRACE_SECONDS, LONGEST_ANSWER = 10.0, 120.0
 SERVER_CPU, CLIENT_CPU = (max(os.sched_getaffinity(0)), min(os.sched_getaffinity(0)))
 
 
@@ -23,14 +28,16 @@ class Lane:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
-    def __enter__(self) -> Lane:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def cpu(self) -> int:
         """Return the nanoseconds that all threads of the process have run."""
@@ -38,31 +45,48 @@ class Lane:
         return sum(int(task.read_text().split()[0]) for task in tasks)
 
 
-class CallLane(Lane):
-    """Times calls of one contender in process."""
+class Program(Lane):
+    """A program in the environment of a contender, which is asked for one thing after the other."""
 
-    def __init__(self, environments: Environments, name: str, redis: str) -> None:
-        contender = name.partition("+")[0]
-        python = str(environments.python(contender))
+    def __init__(self, python: Path, name: str, /, *, cpu: int | None = None, redis: str = "", **plan: object) -> None:
+        self._name = name
+        pin = None if cpu is None else lambda: os.sched_setaffinity(0, {cpu})
         super().__init__(
             subprocess.Popen(
-                [python, str(CONTENDERS), name],
+                [python, PROGRAMS / f"{name}.py", json.dumps(plan)],
                 env=environment(BENCHMARK_DIRECTORY=tempfile.mkdtemp() + "/sessions", BENCHMARK_REDIS=redis),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                preexec_fn=pin,  # noqa: PLW1509 - one thread here
                 text=True,
             )
         )
 
-    def added(self, calls: int) -> tuple[float, float]:
-        """Return the nanoseconds per call of the bare application, and of this contender."""
+    def __exit__(self, *failure: object) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        super().__exit__(*failure)
+
+    def ask(self, verb: str, /, **arguments: object) -> Any:
+        """Return the answer; raises as `hear` does."""
+        self.tell(verb, **arguments)
+        return self.hear()
+
+    def tell(self, verb: str, /, **arguments: object) -> None:
+        """Ask without waiting for the answer."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{calls}\n")
+        self.process.stdin.write(json.dumps([verb, arguments]) + "\n")
         self.process.stdin.flush()
-        bare, contender = json.loads(self.process.stdout.readline())
-        return bare, contender
+
+    def hear(self) -> Any:
+        """Return the next answer; raises RuntimeError when the program has failed, or says nothing for too long."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], LONGEST_ANSWER)
+        line = self.process.stdout.readline() if ready else ""
+        if not line:
+            raise RuntimeError(f"the program {self._name} of the benchmark has {'failed' if ready else 'got stuck'}")
+        return json.loads(line)
 
 
 class ServerLane(Lane):
@@ -71,7 +95,7 @@ class ServerLane(Lane):
     def __init__(self, environments: Environments, name: str, redis: str) -> None:
         self.name = name
         # Not a socket handed over by `--fd`: uvicorn takes that for a Unix one, and Nagle's algorithm stays on.
-        self.address = "127.0.0.1", _free_port()
+        self.address = "127.0.0.1", free_port()
         command = [str(environments.python(name)), "-m", "uvicorn", "--factory", "contenders:served"]
         command += ["--port", str(self.address[1])]
         command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
@@ -83,7 +107,7 @@ class ServerLane(Lane):
             subprocess.Popen(
                 command,
                 env=settings,
-                cwd=CONTENDERS.parent,
+                cwd=PROGRAMS,
                 stderr=subprocess.DEVNULL,
                 preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),  # noqa: PLW1509 - one thread here
                 text=True,
@@ -95,7 +119,7 @@ class RedisLane(Lane):
     """A Redis server without persistence on a free port."""
 
     def __init__(self, environments: Environments) -> None:
-        port = _free_port()
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         command = [str(environments.redis_server()), "--port", str(port), "--save", "", "--appendonly", "no"]
         super().__init__(subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True, cwd=tempfile.mkdtemp()))
@@ -114,7 +138,7 @@ def connect(host: str, port: int) -> socket.socket:
             time.sleep(0.01)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     return port

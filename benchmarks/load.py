@@ -8,8 +8,8 @@ import socket
 import time
 from collections.abc import Iterator
 
-from benchmarks.contenders import BODY, EXTRA_HEADERS, HEADERS, KEY, KEY_HEADER
-from benchmarks.lanes import connect
+from benchmarks.lanes import LONGEST_ANSWER, connect
+from benchmarks.programs.contenders import BODY, EXTRA_HEADERS, HEADERS, KEY, KEY_HEADER
 
 CONNECTIONS = 32
 
@@ -44,7 +44,10 @@ class Client:
         started = time.perf_counter()
         under_way = sum(self._send_next(connection, messages) for connection in open_ends)
         while under_way:
-            for key, _ in self._selector.select():
+            ready = self._selector.select(LONGEST_ANSWER)
+            if not ready:
+                raise TimeoutError("the server does not answer")
+            for key, _ in ready:
                 connection: socket.socket = key.fileobj  # type: ignore[assignment]
                 answer = open_ends[connection] + connection.recv(65536)
                 if not answer.endswith(BODY):

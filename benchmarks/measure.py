@@ -9,16 +9,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the result. `reached` is None where nothing was to be reached."""
-
-    work: str
-    measured: str
-    to_reach: str = ""
-    reached: bool | None = None
-
-
-@dataclass(frozen=True)
 class Scale:
     """How much of everything is done: the real thing, or just enough to see that it works."""
 

@@ -2,100 +2,102 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from benchmarks.environments import Environments
-from benchmarks.lanes import CLIENT_CPU, CallLane, Lane, ServerLane
+from benchmarks.lanes import CLIENT_CPU, Lane, Program, ServerLane
 from benchmarks.load import Client
-from benchmarks.measure import Row, Scale, interval
+from benchmarks.measure import Scale, interval
+from benchmarks.targets import TARGETS, Row
 
-PEERS = (
-    "correlation-id",
-    "starlette-session",
-    "starsessions-memory",
-    "starsessions-redis",
-    "idempotency-memory",
-    "idempotency-redis",
-    "redis-by-hand",
-    "diskcache-by-hand",
-)
-CALLS = ("passing", "guard", "correlation-id+sent", *PEERS, "guard+no-key", "scanning+no-key")
+QUICK_PEERS = ("correlation-id", "starlette-session", "starsessions-memory", "idempotency-memory")
+SLOW_PEERS = ("starsessions-redis", "idempotency-redis", "redis-by-hand", "diskcache-by-hand")
+"""Those that wait in every request; they are asked less often, or they would take most of the time."""
+CALLS = ("passing", "guard", "correlation-id+sent", *QUICK_PEERS, *SLOW_PEERS, "guard+no-key", "scanning+no-key")
+ESTABLISHED = ("bare", "passing", "guard", "guard-redis", *QUICK_PEERS, *SLOW_PEERS)
 NEW_KEYS = ("bare", "guard", "diskcache-by-hand", "redis-by-hand")
 
+Rounds = dict[str, list[float]]
 
-def in_process(environments: Environments, scale: Scale, redis: str) -> tuple[list[Row], dict[str, float]]:
-    """Return the rows, and the microseconds each contender adds to a call."""
-    added: dict[str, list[float]] = defaultdict(list)
+
+@dataclass(frozen=True)
+class Costs:
+    """What each contender costs: in process, by the server's CPU, and in requests per second against bare."""
+
+    added: dict[str, float]
+    cpu: dict[str, float]
+    share: dict[str, float]
+
+
+def measure(environments: Environments, scale: Scale, redis: str) -> tuple[list[Row], Costs]:
+    """Return the rows, and what each contender costs."""
+    added = _in_process(environments, scale, redis)
+    rates, cpu = _serve(environments, scale, redis, ESTABLISHED, new_keys=False)
+    fresh, _ = _serve(environments, scale, redis, NEW_KEYS, new_keys=True)
+    shares = {name: _each(operator.truediv, rates[name], rates["bare"]) for name in rates}
+    busy = {name: statistics.median(_each(operator.sub, cpu[name], cpu["bare"])) for name in cpu}
+    costs = Costs(added, busy, {name: statistics.median(values) for name, values in shares.items()})
+    return [*_calls(added), *_established(costs, shares), *_new(fresh)], costs
+
+
+def _in_process(environments: Environments, scale: Scale, redis: str) -> dict[str, float]:
+    """Return the microseconds each contender adds to a call."""
+    added: Rounds = defaultdict(list)
     with ExitStack() as stack:
-        lanes = {name: stack.enter_context(CallLane(environments, name, redis)) for name in CALLS}
+        lanes: dict[str, Program] = {}
+        for name in CALLS:
+            python = environments.python(name.partition("+")[0])
+            lanes[name] = stack.enter_context(Program(python, "calls", redis=redis, name=name))
+            lanes[name].ask("prepare")
         for _ in range(scale.rounds):
             for name, lane in lanes.items():
-                calls = scale.calls if "redis" not in name and "disk" not in name else scale.calls // 10
-                bare, contender = lane.added(calls)
+                bare, contender = lane.ask("time", calls=scale.calls // 10 if name in SLOW_PEERS else scale.calls)
                 added[name].append((contender - bare) / 1000)
-    medians = {name: statistics.median(values) for name, values in added.items()}
-    guard, minted, sent = (medians[name] for name in ("guard", "correlation-id", "correlation-id+sent"))
-    no_key = medians["guard+no-key"] / medians["scanning+no-key"]
-    rows = [
-        Row(
-            "in process, established key: time added, against asgi-correlation-id",
-            f"{guard / minted:.2f} x ({guard:.2f} us; {guard / sent:.2f} x where the client sends the id to copy)",
-            "<= 0.45 x",
-            guard / minted <= 0.45,
-        ),
-        Row(
-            "in process, no key: time added, against one scan of the headers",
-            f"{no_key:.2f} x ({medians['guard+no-key']:.2f} us)",
-            "<= 1.2 x",
-            no_key <= 1.2,
-        ),
+    return {name: statistics.median(values) for name, values in added.items()}
+
+
+def _calls(added: dict[str, float]) -> list[Row]:
+    guard, minted, sent = (added[name] for name in ("guard", "correlation-id", "correlation-id+sent"))
+    copied = f"{guard:.2f} us; {guard / sent:.2f} x where the client sends the id to copy"
+    scan = added["scanning+no-key"]
+    return [
+        TARGETS["in-process"].row(guard / minted, copied),
+        TARGETS["no-key"].row(added["guard+no-key"] / scan, f"{added['guard+no-key']:.2f} us"),
     ]
-    return rows, medians
 
 
-def over_sockets(environments: Environments, scale: Scale, redis: str) -> tuple[list[Row], dict[str, float]]:
-    """Return the rows, and the requests per second of each contender as a share of the bare application's."""
-    rates, cpu = _serve(environments, scale, redis, ("bare", "passing", "guard", *PEERS), new_keys=False)
-    shares = {name: _ratios(rates[name], rates["bare"]) for name in rates}
-    added = {name: statistics.median(map(_difference, values, cpu["bare"])) for name, values in cpu.items()}
+def _established(costs: Costs, shares: Rounds) -> list[Row]:
     share, low, high = interval(shares["guard"])
-    of_peer = added["guard"] / added["correlation-id"]
-    fresh, _ = _serve(environments, scale, redis, NEW_KEYS, new_keys=True)
-    new, new_low, new_high = interval(_ratios(fresh["guard"], fresh["bare"]))
-    hand = statistics.median(_ratios(fresh["diskcache-by-hand"], fresh["bare"]))
-    rows = [
-        Row(
-            "uvicorn, established key: requests/s against bare",
-            f"{share:.3f} ({low:.3f} to {high:.3f})",
-            ">= 0.90",
-            share >= 0.90,
-        ),
-        Row(
-            "uvicorn, established key: CPU added, against asgi-correlation-id",
-            f"{of_peer:.2f} x ({added['guard']:.2f} us of {added['correlation-id']:.2f} us)",
-            "<= 0.45 x",
-            of_peer <= 0.45,
-        ),
-        Row(
-            "uvicorn, a new key in every request: requests/s against bare",
-            f"{new:.3f} ({new_low:.3f} to {new_high:.3f}; diskcache by hand {hand:.2f})",
-            ">= 0.40",
-            new >= 0.40,
+    on_redis, redis_low, redis_high = interval(shares["guard-redis"])
+    by_hand = costs.share["redis-by-hand"]
+    guard, peer = costs.cpu["guard"], costs.cpu["correlation-id"]
+    return [
+        TARGETS["established"].row(share, f"{low:.3f} to {high:.3f}", digits=3),
+        TARGETS["cpu"].row(guard / peer, f"{guard:.2f} us of {peer:.2f} us"),
+        TARGETS["redis"].row(
+            on_redis, f"{redis_low:.3f} to {redis_high:.3f}; redis-py by hand {by_hand:.2f}", digits=3
         ),
     ]
-    return rows, {name: statistics.median(values) for name, values in shares.items()}
+
+
+def _new(rates: Rounds) -> list[Row]:
+    share, low, high = interval(_each(operator.truediv, rates["guard"], rates["bare"]))
+    by_hand = statistics.median(_each(operator.truediv, rates["diskcache-by-hand"], rates["bare"]))
+    return [TARGETS["new"].row(share, f"{low:.3f} to {high:.3f}; diskcache by hand {by_hand:.2f}", digits=3)]
 
 
 def _serve(
     environments: Environments, scale: Scale, redis: str, names: Sequence[str], *, new_keys: bool
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+) -> tuple[Rounds, Rounds]:
     """Return requests per second, and microseconds of CPU per request, by contender and round."""
-    rates: dict[str, list[float]] = defaultdict(list)
-    cpu: dict[str, list[float]] = defaultdict(list)
+    rates: Rounds = defaultdict(list)
+    cpu: Rounds = defaultdict(list)
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {CLIENT_CPU})
     try:
@@ -109,18 +111,15 @@ def _serve(
                 clients[name].drive(scale.requests // 10)
             for _ in range(scale.rounds):
                 for name in names:
+                    requests = scale.requests // 4 if name in SLOW_PEERS else scale.requests
                     before = lanes[name].cpu()
-                    seconds = clients[name].drive(scale.requests)
-                    rates[name].append(scale.requests / seconds)
-                    cpu[name].append((lanes[name].cpu() - before) / scale.requests / 1000)
+                    seconds = clients[name].drive(requests)
+                    rates[name].append(requests / seconds)
+                    cpu[name].append((lanes[name].cpu() - before) / requests / 1000)
     finally:
         os.sched_setaffinity(0, cpus)
     return rates, cpu
 
 
-def _ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
-    return [value / base for value, base in zip(values, bases, strict=True)]
-
-
-def _difference(value: float, base: float) -> float:
-    return value - base
+def _each(combine: Callable[[float, float], float], values: Sequence[float], bases: Sequence[float]) -> list[float]:
+    return [combine(value, base) for value, base in zip(values, bases, strict=True)]

@@ -166,10 +166,23 @@ def test_the_commands_that_move_a_store_move_it_and_bring_it_back(tmp_path: Path
     assert said[2] == f"disk://{tmp_path}/sessions serves again.\n"
 
 
+def test_the_benchmark_is_an_environment_that_takes_the_option() -> None:
+    """It takes ten minutes, so it is only asked what it knows: tox hands the option over, and the page is there."""
+    _, _, environment, _, option, place = block_with("tox -e benchmarks").split()
+    command = f"{environment}: python -m benchmarks --directory {{env_dir}}/contenders {{posargs}}"
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert command in (ROOT / "tox.ini").read_text()
+    assert option in run.stdout
+    assert (ROOT / place / "performance.md").exists()
+
+
 def test_every_bash_block_is_run_by_a_test() -> None:
     """A new block needs a test of its own here."""
     words = ("demo", "tox run-parallel", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
-    words += ("--sessionguard-store", "--sessionguard-long", "store copy", "store revive")
+    words += ("--sessionguard-store", "--sessionguard-long", "store copy", "store revive", "tox -e benchmarks")
     known = {block_with(word) for word in words}
 
     assert {text for page in PAGES for text in blocks(page, "bash")} == known

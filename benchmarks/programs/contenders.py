@@ -1,15 +1,7 @@
-"""The applications that are compared. Runs in the environment of one contender, on nothing but what that brings along.
-
-CONTENDER=guard uvicorn --factory contenders:served    serves it
-python contenders.py guard    times calls in process: reads a number of calls per line, answers with the nanoseconds
-per call of the bare application and of this one
-"""
+"""The applications that are compared: `CONTENDER=guard uvicorn --factory contenders:served` serves one of them."""
 
 import asyncio
-import json
 import os
-import sys
-import time
 import uuid
 
 BODY = b'{"ok":true}'
@@ -127,6 +119,12 @@ def guard():
     return SessionGuard(bare, store=f"disk://{os.environ['BENCHMARK_DIRECTORY']}")
 
 
+def guard_redis():
+    from sessionguard import SessionGuard
+
+    return SessionGuard(bare, store=os.environ["BENCHMARK_REDIS"])
+
+
 def correlation_id():
     from asgi_correlation_id import CorrelationIdMiddleware
 
@@ -176,6 +174,7 @@ CONTENDERS = {
     "passing": lambda: Passing(bare),
     "scanning": lambda: Scanning(bare),
     "guard": guard,
+    "guard-redis": guard_redis,
     "correlation-id": correlation_id,
     "starlette-session": starlette_session,
     "starsessions-memory": starsessions_memory,
@@ -191,71 +190,5 @@ EXTRA_HEADERS = {
 }
 
 
-def scope_of(headers):
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "server": ("127.0.0.1", 8000),
-        "client": ("127.0.0.1", 50000),
-        "scheme": "http",
-        "method": "POST",
-        "root_path": "",
-        "path": "/v1/chat/completions",
-        "raw_path": b"/v1/chat/completions",
-        "query_string": b"",
-        # Made anew like those of a server, whose bytes have never been hashed before.
-        "headers": [(bytes(bytearray(name)), bytes(bytearray(value))) for name, value in headers],
-        "state": {},
-    }
-
-
-async def receive():
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def send(message):
-    pass
-
-
-async def first_cookie(app, headers):
-    """Return the headers with the cookie that the first answer sets, as a browser would."""
-    cookies = []
-
-    async def look(message):
-        for name, value in message.get("headers", ()):
-            if bytes(name).lower() == b"set-cookie":
-                cookies.append((b"cookie", bytes(value).partition(b";")[0]))
-
-    await app(scope_of(headers), receive, look)
-    return [*headers, *cookies]
-
-
-async def nanoseconds_per_call(app, headers, calls):
-    scopes = [scope_of(headers) for _ in range(calls)]
-    started = time.perf_counter_ns()
-    for scope in scopes:
-        await app(scope, receive, send)
-    return (time.perf_counter_ns() - started) / calls
-
-
-async def time_calls(name):
-    app = CONTENDERS[name.partition("+")[0]]()
-    headers = [*HEADERS, (KEY_HEADER, KEY)] if not name.endswith("+no-key") else list(HEADERS)
-    headers += EXTRA_HEADERS.get(name, [])
-    if name.endswith("+sent"):
-        headers.append((b"x-request-id", b"3f6f3b0e-4c2f-4d22-9f24-0d8f4c1e5d33"))
-    headers = await first_cookie(app, headers)
-    await nanoseconds_per_call(app, headers, 100)
-    loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
-        pair = [await nanoseconds_per_call(each, headers, int(line)) for each in (bare, app)]
-        print(json.dumps(pair), flush=True)
-
-
 def served():
     return CONTENDERS[os.environ["CONTENDER"]]()
-
-
-if __name__ == "__main__":
-    asyncio.run(time_calls(sys.argv[1]))
