@@ -41,7 +41,7 @@ class LiveServer:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(10)
+            return self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

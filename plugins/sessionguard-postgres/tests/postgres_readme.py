@@ -18,8 +18,13 @@ def block(language: str, word: str) -> str:
 
 
 def shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a line as somebody who has activated the environment."""
+    """Run a line as somebody who has activated the environment, and not as a developer of Python programs."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(
-        line, shell=True, env={**os.environ, "PATH": path, **env}, capture_output=True, text=True, check=False
+        line,
+        shell=True,
+        env={**os.environ, "PYTHONDEVMODE": "", "PATH": path, **env},
+        capture_output=True,
+        text=True,
+        check=False,
     )

@@ -143,16 +143,23 @@ Told = list[tuple[int, "str | None", float]]
 
 
 async def _suffer(conversations: list[Conversation], fault: WireFault) -> list[tuple[Told, Told]]:
+    """What clients are told while the wires fail, and what one is told when they have been mended."""
     room = asyncio.Semaphore(AT_ONCE)
-    return await asyncio.gather(*(_ask_through(each, fault, room) for each in conversations))
+    during = await asyncio.gather(*(_ask_through(each, fault, room) for each in conversations))
+    # One by one: many who connect at the same moment take each other's time.
+    after = [[await _ask_and_leave(each)] for each in conversations]
+    return list(zip(during, after, strict=True))
 
 
-async def _ask_through(conversation: Conversation, fault: WireFault, room: asyncio.Semaphore) -> tuple[Told, Told]:
-    """What clients are told while the wire fails, and what one is told when it has been mended."""
+async def _ask_through(conversation: Conversation, fault: WireFault, room: asyncio.Semaphore) -> Told:
     async with room:
         conversation.wire.fail(dataclasses.replace(fault, at=conversation.step))
-        during = await asyncio.gather(*(conversation.ask() for _ in range(CLIENTS)))
+        told = await asyncio.gather(*(conversation.ask() for _ in range(CLIENTS)))
         conversation.wire.heal()
-        after = [await conversation.ask()]
-        await leave(conversation.guard)
-    return during, after
+    return told
+
+
+async def _ask_and_leave(conversation: Conversation) -> tuple[int, str | None, float]:
+    answer = await conversation.ask()
+    await leave(conversation.guard)
+    return answer

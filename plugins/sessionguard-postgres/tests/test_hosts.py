@@ -32,6 +32,7 @@ def host(url: str, disk: Path) -> contextlib.AbstractContextManager[LiveServer]:
         "SESSIONGUARD_APP": "agent:agent",
         "SESSIONGUARD_STORE": url,
         "SESSIONGUARD_COORDINATION": "cluster",
+        "PYTHONDEVMODE": "",
         "TMPDIR": str(disk),
         "HOME": str(disk),
         "XDG_STATE_HOME": str(disk),

@@ -55,7 +55,7 @@ def test_whoever_names_the_url_gets_the_whole_suite(server: RedisServer, tmp_pat
     line = COMMANDS[-1].replace("redis://127.0.0.1:6379/15", server.url + PATIENT)
     assert server.url in line
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path}
+    environment = {**os.environ, "PYTHONDEVMODE": "", "PATH": path}
     run = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert run.returncode == 0, run.stdout

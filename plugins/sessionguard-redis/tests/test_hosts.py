@@ -46,6 +46,7 @@ def test_of_two_hosts_exactly_one_opens_each_conversation(server: RedisServer, t
         "SESSIONGUARD_APP": "redis_app:app",
         "SESSIONGUARD_STORE": server.url,
         "SESSIONGUARD_COORDINATION": "cluster",
+        "PYTHONDEVMODE": "",
     }
     directories = [tmp_path / "first", tmp_path / "second"]
     for directory in directories:

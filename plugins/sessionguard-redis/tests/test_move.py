@@ -22,7 +22,9 @@ KEYS = [f"default//agent:main:{number:03}" for number in range(500)]
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
     """Run a line where the installed commands are found."""
-    return subprocess.run(f"PATH={BIN}:$PATH; {line}", shell=True, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        f"export PYTHONDEVMODE= PATH={BIN}:$PATH; {line}", shell=True, capture_output=True, text=True, check=False
+    )
 
 
 async def filled(store: DiskStore) -> dict[str, SessionRecord]:
