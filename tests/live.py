@@ -87,6 +87,8 @@ def uvicorn(
     """Serve `module:app` with a real uvicorn on a free port of loopback."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", target, "--host", "127.0.0.1", "--port", str(port), *options]
+    # Clients close what is idle: a server that did so after its 5 s could meet a request that is just on its way.
+    command += ["--timeout-keep-alive", "3600"]
     if app_dir is not None:
         command += ["--app-dir", str(app_dir)]
     with running(command, port, tmp_path, env) as server:
