@@ -29,7 +29,7 @@ NAMED: tuple[str, ...] = (
     "starlette",
 )
 NAMED += ("starsessions", "asgi-idempotency-header", "redis", "hiredis", "asyncpg")
-NOTE = re.compile(r"^## (.+)\n\n(.+?)(?=\n\n## |\Z)", re.MULTILINE | re.DOTALL)
+NOTE = re.compile(r"^## ([^\n]+)\n\n(.+?)(?=\n\n## |\Z)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

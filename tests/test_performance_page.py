@@ -28,6 +28,10 @@ def table(heading: str) -> list[list[str]]:
 
 FIGURES = table("Figures")
 MISSED = section("What was not reached")
+NOTES = {
+    heading: text.strip()
+    for heading, _, text in (note.partition("\n") for note in (BENCHMARKS / "notes.md").read_text().split("\n## ")[1:])
+}
 
 
 def test_the_page_is_the_template_with_a_run_in_it() -> None:
@@ -70,7 +74,13 @@ def test_the_plot_is_of_the_same_run() -> None:
 
 def test_every_note_is_about_a_figure() -> None:
     """One about a figure that is called otherwise by now would never be read."""
-    about = re.findall(r"^## (.+)$", (BENCHMARKS / "notes.md").read_text(), re.MULTILINE)
+    assert NOTES
+    assert set(NOTES) <= {target.work for target in TARGETS.values()}
 
-    assert about
-    assert set(about) <= {target.work for target in TARGETS.values()}
+
+@pytest.mark.parametrize("work", NOTES)
+def test_a_note_stands_below_a_figure_that_was_not_reached(work: str) -> None:
+    """And nowhere else; it was written before the run, or the run is made again."""
+    missed = f"**{work}**: " in MISSED
+
+    assert (NOTES[work] in MISSED) is missed
