@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -12,8 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard import ConfigurationError, CorruptRecord, GuardSettings, SessionGuard, StoreUnavailable
+from sessionguard import (
+    ConfigurationError,
+    CorruptRecord,
+    GuardSettings,
+    SessionGuard,
+    SessionRecord,
+    StoreUnavailable,
+)
+from sessionguard.codec import encode
 from sessionguard.stores.embedded import place
+from sessionguard.stores.embedded.generations import beside
 from sessionguard.stores.sqlite import SqliteStore
 from sessionguard.testing import AppProbe, Exchange
 
@@ -54,6 +64,23 @@ async def test_a_database_somebody_changed_is_refused_before_it_is_used(director
     with pytest.raises(ConfigurationError, match="this package did not make"):
         await store.get(KEY)
     await store.aclose()
+
+
+async def test_who_waits_for_the_lock_sees_at_once_that_somebody_else_has_won(directory: Path) -> None:
+    """A loser of a race needs no lock to be told, however many others queue for it."""
+    store = SqliteStore(directory)
+    await store.ping()
+    theirs = SessionRecord("theirs", 1, 1)
+    with beside(directory / "sessions.db").open() as generations:
+        fcntl.flock(generations, fcntl.LOCK_EX)
+        waiting = asyncio.ensure_future(store.reserve(KEY, "mine", None))
+        await store.get("its answer comes after the reservation has met the lock")
+        with contextlib.closing(sqlite3.connect(directory / "sessions.db")) as winner, winner:
+            winner.execute("INSERT INTO Sessions VALUES (?, ?)", (KEY, encode(theirs)))
+        reservation = await waiting
+    await store.aclose()
+
+    assert (reservation.record, reservation.created) == (theirs, False)
 
 
 @pytest.mark.parametrize("value", ["text", b"\xc1", 7], ids=["text", "no msgpack", "a number"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sessionguard.errors import SessionGuardError
@@ -18,7 +18,8 @@ JOB_SECONDS = 2.0
 class Job:
     """One function to run against the rows of these keys, and where its answer goes.
 
-    `otherwise` is what has to run in a transaction when `work`, which only looks, has no answer.
+    `otherwise` is what has to run in a transaction when `work`, which only looks, has no answer; `writes` is whether it
+    is the turn of what writes.
     """
 
     keys: Collection[str]
@@ -34,15 +35,16 @@ class Job:
     def run(self, rows: Rows) -> None:
         self.error = None
         try:
-            self.answer = self.work(rows)
+            work = self.otherwise if self.writes and self.otherwise is not None else self.work
+            self.answer = work(rows)
         except SessionGuardError as error:
             self.error = error
 
     def goes_on(self) -> bool:
-        """Whether looking was not enough; then it is a job that writes from here on."""
-        if self.otherwise is None or self.answer is not None or self.error is not None:
+        """Whether looking was not enough; then it is a job that writes, until it has to wait."""
+        if self.writes or self.otherwise is None or self.answer is not None or self.error is not None:
             return False
-        self.work, self.writes, self.otherwise = self.otherwise, True, None
+        self.writes = True
         return True
 
     def deliver(self) -> None:
@@ -52,6 +54,13 @@ class Job:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(self.answer)
+
+
+def begun_anew(jobs: Sequence[Job]) -> Sequence[Job]:
+    """Let them look again after a wait: whoever was in the way may have done what they are about, as in a race."""
+    for job in jobs:
+        job.writes = job.writes and job.otherwise is None
+    return jobs
 
 
 def fail(jobs: Iterable[Job], error: Exception) -> None:

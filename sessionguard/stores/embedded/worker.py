@@ -23,7 +23,7 @@ from sessionguard.errors import ConfigurationError, StoreUnavailable
 from sessionguard.stores.embedded.checking import DatabaseChanged
 from sessionguard.stores.embedded.database import Database, Found
 from sessionguard.stores.embedded.generations import beside
-from sessionguard.stores.embedded.jobs import Job, deliver, fail
+from sessionguard.stores.embedded.jobs import Job, begun_anew, deliver, fail
 from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.embedded.place import identity
 from sessionguard.stores.embedded.rows import Rows
@@ -77,7 +77,7 @@ class StoreThread:
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 pause = FIRST_PAUSE
-            waiting = self._attempt([*waiting, *self._arrived(block=not waiting)])
+            waiting = self._attempt([*begun_anew(waiting), *self._arrived(block=not waiting)])
         self._close()
         with contextlib.suppress(RuntimeError):
             self._when_stopped()
