@@ -126,9 +126,11 @@ class ConnectionPool:
             job.deliver(await self._tried(job.work, connection))
             self._reported = ""
         except Exception as error:
+            # A driver whose connection is ended under it may stumble over that in any way.
+            lost = is_lost(error) or connection.is_closed()
             if leaves_a_doubt(error):
                 self._end_all(connection)
-            if is_lost(error) and job.repeatable and not job.answer.done():
+            if lost and job.repeatable and not job.answer.done():
                 job.repeatable = False
                 self._jobs.appendleft(job)
             else:

@@ -10,15 +10,18 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
+from lateness import LatenessClock
 from postgres_server import PostgresServer
 from sessionguard_postgres import PostgresStore
 
 from sessionguard import SessionGuard
 from sessionguard.testing import AppProbe, Exchange, FaultyWire, WireFault
+
+Clock = Callable[[], float]
 
 CLIENTS, AT_ONCE = 3, 15
 STATES = ("new", "stale", "established")
@@ -61,11 +64,11 @@ class Conversation(NamedTuple):
     def row_key(self) -> bytes:
         return f"default//agent:main:{self.key}".encode()
 
-    async def ask(self) -> tuple[int, str | None, float]:
+    async def ask(self, clock: Clock = time.monotonic) -> tuple[int, str | None, float]:
         """The status, the id, and the seconds it took."""
-        started = time.monotonic()
+        started = clock()
         exchange = await Exchange(self.guard, [(b"x-openclaw-session-key", self.key.encode())]).run()
-        return exchange.status, exchange.headers.get("x-openclaw-session-id"), time.monotonic() - started
+        return exchange.status, exchange.headers.get("x-openclaw-session-id"), clock() - started
 
 
 @pytest.fixture
@@ -145,21 +148,24 @@ Told = list[tuple[int, "str | None", float]]
 async def _suffer(conversations: list[Conversation], fault: WireFault) -> list[tuple[Told, Told]]:
     """What clients are told while the wires fail, and what one is told when they have been mended."""
     room = asyncio.Semaphore(AT_ONCE)
-    during = await asyncio.gather(*(_ask_through(each, fault, room) for each in conversations))
-    # One by one: many who connect at the same moment take each other's time.
-    after = [[await _ask_and_leave(each)] for each in conversations]
+    async with LatenessClock() as clock:
+        during = await asyncio.gather(*(_ask_through(each, fault, room, clock) for each in conversations))
+        # One by one: many who connect at the same moment take each other's time.
+        after = [[await _ask_and_leave(each, clock)] for each in conversations]
     return list(zip(during, after, strict=True))
 
 
-async def _ask_through(conversation: Conversation, fault: WireFault, room: asyncio.Semaphore) -> Told:
+async def _ask_through(
+    conversation: Conversation, fault: WireFault, room: asyncio.Semaphore, clock: LatenessClock
+) -> Told:
     async with room:
         conversation.wire.fail(dataclasses.replace(fault, at=conversation.step))
-        told = await asyncio.gather(*(conversation.ask() for _ in range(CLIENTS)))
+        told = await asyncio.gather(*(conversation.ask(clock) for _ in range(CLIENTS)))
         conversation.wire.heal()
     return told
 
 
-async def _ask_and_leave(conversation: Conversation) -> tuple[int, str | None, float]:
-    answer = await conversation.ask()
+async def _ask_and_leave(conversation: Conversation, clock: LatenessClock) -> tuple[int, str | None, float]:
+    answer = await conversation.ask(clock)
     await leave(conversation.guard)
     return answer

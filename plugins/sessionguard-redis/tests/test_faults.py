@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from lateness import LatenessClock
 from redis_servers import RedisServer
 
 from sessionguard import SessionGuard
@@ -38,11 +39,11 @@ def guard_on(host: str, port: int) -> SessionGuard:
     return SessionGuard(AppProbe(), store=f"redis://{host}:{port}/0", reset="idle=1h", expose_session_id=True)
 
 
-async def ask(guard: SessionGuard, key: str) -> tuple[Exchange, float]:
+async def ask(guard: SessionGuard, key: str, clock: Callable[[], float] = time.monotonic) -> tuple[Exchange, float]:
     """The exchange, and how many seconds it took."""
-    started = time.monotonic()
+    started = clock()
     exchange = await Exchange(guard, [(b"x-openclaw-session-key", key.encode())]).run()
-    return exchange, time.monotonic() - started
+    return exchange, clock() - started
 
 
 async def leave(guard: SessionGuard) -> None:
@@ -65,7 +66,8 @@ async def trial(server: RedisServer, state: str, key: str, fault: WireFault, cal
     with FaultyWire("127.0.0.1", server.port) as wire:
         guard = guard_on(wire.host, wire.port)
         wire.fail(fault)
-        met = await asyncio.gather(*(ask(guard, key) for _ in range(CALLERS)))
+        async with LatenessClock() as clock:
+            met = await asyncio.gather(*(ask(guard, key, clock) for _ in range(CALLERS)))
         reached = wire.count(fault.direction) >= fault.at
         wire.heal()
         healed = await ask(guard, key)
