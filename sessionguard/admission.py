@@ -79,6 +79,8 @@ class Admission:
             # Its length alone tells most names from ours, and costs less to look at than the name.
             if len(name) >= shortest and (name in names or asgi.one_spelling(name) in names):
                 ours += ((name, value),)
+        if not ours:
+            return ours, None
         known = self._known.get(ours) or self._known.find(ours)
         if known is None or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
             return ours, None

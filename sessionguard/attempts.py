@@ -91,7 +91,8 @@ async def bounded(work: Awaitable[T], seconds: float) -> T:
     It runs in the task of the caller: a task of its own costs more than most answers of a store. `asyncio.timeout`
     would do the same at twice the price, from Python 3.11 on.
     """
-    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    loop = asyncio.get_running_loop()
+    task = cast("asyncio.Task[Any]", asyncio.current_task(loop))
     late = False
 
     def expire() -> None:
@@ -99,7 +100,7 @@ async def bounded(work: Awaitable[T], seconds: float) -> T:
         late = True
         task.cancel()
 
-    alarm = asyncio.get_running_loop().call_later(max(0.0, seconds), expire)
+    alarm = loop.call_later(max(0.0, seconds), expire)
     try:
         return await work
     except asyncio.CancelledError:

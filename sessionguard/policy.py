@@ -52,6 +52,7 @@ class RequestPolicy:
             functools.partial(canonical, default_agent=settings.default_agent, max_length=settings.max_key_length)
         )
         """(raw key, agent or None) to the canonical key."""
+        self._request_for = functools.lru_cache(MOST_KEYS)(self._make_request)
         self.headers_decide = not (settings.require_key or settings.exclude_paths) and _is_alone(keys, hooks)
         """Whether the built-in key rule is alone, so that what is not in its headers makes no difference to it."""
 
@@ -80,9 +81,10 @@ class RequestPolicy:
 
     def _ask_headers(self, headers: Collection[Header]) -> ResolutionRequest | None:
         found = self._read_headers(headers)
-        if found is None:
-            return None
-        session_key = self.canonical_key(*found)
+        return None if found is None else self._request_for(*found)
+
+    def _make_request(self, raw_key: str, agent: str | None) -> ResolutionRequest:
+        session_key = self.canonical_key(raw_key, agent)
         return ResolutionRequest(session_key, self.row_key(session_key, None))
 
     def row_key(self, session_key: str, principal: str | None) -> str:
