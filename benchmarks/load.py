@@ -17,11 +17,12 @@ CONNECTIONS = 32
 class Client:
     """`connections` to the server at `address`; `new_keys` names a conversation of its own in every request."""
 
+    _numbers = itertools.count()  # Of all clients, so that a key is new to whatever store there is.
+
     def __init__(self, address: tuple[str, int], contender: str, *, new_keys: bool = False) -> None:
         self._address = address
         self._headers = [*HEADERS, *EXTRA_HEADERS.get(contender, [])]
         self._new_keys = new_keys
-        self._numbers = itertools.count()
         cookie = self._first_cookie()
         self._head = b"POST /v1/chat/completions HTTP/1.1\r\n" + b"".join(
             b"%s: %s\r\n" % pair for pair in [*self._headers, *cookie]

@@ -49,15 +49,16 @@ def measure(environments: Environments, scale: Scale, redis: str) -> tuple[list[
 def _in_process(environments: Environments, scale: Scale, redis: str) -> dict[str, float]:
     """Return the microseconds each contender adds to a call."""
     added: Rounds = defaultdict(list)
-    with ExitStack() as stack:
-        lanes: dict[str, Program] = {}
-        for name in CALLS:
-            python = environments.python(name.partition("+")[0])
-            lanes[name] = stack.enter_context(Program(python, "calls", redis=redis, name=name))
-            lanes[name].ask("prepare")
-        for _ in range(scale.rounds):
-            for name, lane in lanes.items():
-                bare, contender = lane.ask("time", calls=scale.calls // 10 if name in SLOW_PEERS else scale.calls)
+    for _ in range(scale.lives):
+        with ExitStack() as stack:
+            lanes: dict[str, Program] = {}
+            for name in CALLS:
+                python = environments.python(name.partition("+")[0])
+                lanes[name] = stack.enter_context(Program(python, "calls", redis=redis, name=name))
+                lanes[name].ask("prepare")
+            for name in CALLS * scale.rounds:
+                calls = scale.calls // 10 if name in SLOW_PEERS else scale.calls
+                bare, contender = lanes[name].ask("time", calls=calls)
                 added[name].append((contender - bare) / 1000)
     return {name: statistics.median(values) for name, values in added.items()}
 
@@ -101,16 +102,16 @@ def _serve(
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {CLIENT_CPU})
     try:
-        with ExitStack() as stack:
-            lanes: dict[str, Lane] = {}
-            clients: dict[str, Client] = {}
-            for name in names:
-                lane = lanes[name] = stack.enter_context(ServerLane(environments, name, redis))
-                clients[name] = Client(lane.address, name, new_keys=new_keys)
-                stack.callback(clients[name].close)
-                clients[name].drive(scale.requests // 10)
-            for _ in range(scale.rounds):
+        for _ in range(scale.lives):
+            with ExitStack() as stack:
+                lanes: dict[str, Lane] = {}
+                clients: dict[str, Client] = {}
                 for name in names:
+                    lane = lanes[name] = stack.enter_context(ServerLane(environments, name, redis))
+                    clients[name] = Client(lane.address, name, new_keys=new_keys)
+                    stack.callback(clients[name].close)
+                    clients[name].drive(scale.requests // 10)
+                for name in [*names] * scale.rounds:
                     requests = scale.requests // 4 if name in SLOW_PEERS else scale.requests
                     before = lanes[name].cpu()
                     seconds = clients[name].drive(requests)
