@@ -381,6 +381,25 @@ async def test_a_locked_database_fails_writes_in_time_and_serves_reads_meanwhile
     assert recovered.created
 
 
+async def test_a_store_that_gets_no_thread_says_so_at_once_and_tries_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a process has as many as it may have; nothing waits for what cannot come."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = DiskStore(directory)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StoreUnavailable, match="can't start new thread"):
+            await store.get(KEY)
+    recovered = await store.reserve(KEY, "id", None)
+    await store.aclose()
+
+    assert recovered.created
+
+
 async def test_a_lock_that_ends_in_time_is_only_a_delay(directory: Path) -> None:
     """A write waits for a busy neighbour instead of failing."""
     store = DiskStore(directory)

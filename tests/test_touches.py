@@ -181,6 +181,20 @@ async def test_a_process_that_ends_without_a_lifespan_saves_its_touches(tmp_path
     assert rows[0].updated_at > rows[0].session_started_at
 
 
+LATE_EXIT = EXIT.replace("\n\nasyncio.run", "\n    await guard._store.aclose()\n\nasyncio.run")
+
+
+async def test_a_process_that_has_closed_its_store_ends_without_a_traceback(tmp_path: Path) -> None:
+    """From Python 3.12 on nothing can be opened again that late: the touches are lost, and a line says so."""
+    command = [sys.executable, "-X", "dev", "-c", LATE_EXIT, f"disk://{tmp_path / 'sessions'}"]
+    run = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+
+    assert "aclose" in LATE_EXIT
+    assert run.returncode == 0
+    assert "Traceback" not in run.stderr
+    assert ("signs of life were not written" in run.stderr) == (sys.version_info >= (3, 12))
+
+
 def test_what_is_noted_after_a_flush_is_saved_at_exit_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush by hand does not leave later touches to an alarm that may never ring."""
     saved: list[object] = []

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from sessionguard.errors import StoreUnavailable
 from sessionguard.stores.embedded.database import Database
-from sessionguard.stores.embedded.jobs import JOB_SECONDS, Job
+from sessionguard.stores.embedded.jobs import JOB_SECONDS, Job, fail
 from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.worker import StoreThread
@@ -140,10 +140,15 @@ class Lease:
                 self._pass_on(loop)
 
     def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        running = self._threads.running
-        if self._path not in running:
-            running[self._path] = StoreThread(self._path, self._open_database, self.memory)
-        running[self._path].accept(self._gathered.pop(loop))
+        jobs, running = self._gathered.pop(loop), self._threads.running
+        try:
+            if self._path not in running:
+                running[self._path] = StoreThread(self._path, self._open_database, self.memory)
+        except RuntimeError as error:
+            # There are no more threads to be had, or, from Python 3.12 on, the interpreter is about to end.
+            fail(jobs, StoreUnavailable(f"The session store cannot be opened: {error}"))
+            return
+        running[self._path].accept(jobs)
 
 
 def _settle(future: asyncio.Future[None]) -> None:
