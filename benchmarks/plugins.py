@@ -11,12 +11,13 @@ from benchmarks.postgres import PostgresLane, find_programs
 from benchmarks.targets import TARGETS, Row
 
 ROUNDS = 15
+TOGETHER = 64
 
 
 def on_redis(environments: Environments, scale: Scale, url: str) -> list[Row]:
     with Program(environments.python("guard-redis"), "redis_keys", redis=url) as keys:
         keys.ask("prepare")
-        return [_compared("redis-new", keys, scale)]
+        return [_together(keys), _compared("redis-new", keys, scale)]
 
 
 def on_postgres(environments: Environments, scale: Scale) -> tuple[list[Row], str]:
@@ -30,6 +31,13 @@ def on_postgres(environments: Environments, scale: Scale) -> tuple[list[Row], st
     ):
         version = keys.ask("prepare")
         return [_compared("postgres-new", keys, scale)], f"Postgres {version}"
+
+
+def _together(keys: Program) -> Row:
+    pairs = [keys.ask("time_together", at_once=TOGETHER) for _ in range(10 * ROUNDS)]
+    apart, together = (statistics.median(values) / 1000 for values in zip(*pairs, strict=True))
+    ratio = statistics.median(ours / theirs for theirs, ours in pairs)
+    return TARGETS["redis-together"].row(ratio, f"{together:.0f} us of {apart:.0f} us")
 
 
 def _compared(name: str, keys: Program, scale: Scale) -> Row:

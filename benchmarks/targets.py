@@ -82,6 +82,9 @@ TARGETS = {
     "memory": Target("rows in memory after reading more keys than it holds", "<=", 65_536, is_law=True),
     "idle": Target("idle keys in memory: locks, futures and tasks", "=", 0, is_law=True),
     "redis": Target("Redis, uvicorn, established key: requests/s against bare", ">=", 0.6),
+    "redis-together": Target(
+        "Redis, 64 conversations read at once: time against 64 GETs of redis-py, one after the other", "<=", 0.2, "x"
+    ),
     "redis-new": Target("Redis, a new key: time against one GET of redis-py", "<=", 2.5, "x"),
     "postgres-new": Target(
         "Postgres, a new key: time against one prepared SELECT, synchronous_commit=off", "<=", 2.6, "x"

@@ -1,4 +1,4 @@
-"""What a new key costs on Redis, as the guard asks for it, beside a GET of redis-py."""
+"""What a new key costs on Redis, as the guard asks for it, and many reads at once, beside GETs of redis-py."""
 
 import asyncio
 import os
@@ -36,6 +36,15 @@ class RedisKeys:
             await self._store.get(key)
             await self._store.reserve(key, key, None)
         return (between - started) / times, (time.perf_counter_ns() - between) / times
+
+    async def time_together(self, at_once):
+        """Return the nanoseconds of so many GETs, one after the other, and of as many reads of the store at once."""
+        started = time.perf_counter_ns()
+        for _ in range(at_once):
+            await self._plain.get(f"sessionguard:{ESTABLISHED}")
+        between = time.perf_counter_ns()
+        await asyncio.gather(*(self._store.get(f"{ESTABLISHED}-{number}") for number in range(at_once)))
+        return between - started, time.perf_counter_ns() - between
 
 
 if __name__ == "__main__":
