@@ -14,10 +14,29 @@ from pathlib import Path
 import httpx
 from live import LiveServer, uvicorn
 
+from sessionguard import AdoptingStore, SessionRecord, SessionStore
+
 APPS = Path(__file__).parent / "apps"
 COMMAND = Path(sys.executable).with_name("sessionguard")
+LONG_AGO = SessionRecord("ours", 1_000_000_000_000, 1_000_000_060_000)
+KEYS = [f"default//agent:main:{number:03}" for number in range(500)]
 CLIENTS = 8
 ESTABLISHED = 40
+
+
+async def filled(store: AdoptingStore) -> dict[str, SessionRecord]:
+    """Give a store conversations that nobody has used for ages, and a new one; returns its rows and closes it."""
+    for key in KEYS:
+        await store.adopt(key, LONG_AGO, None)
+    await store.reserve("default//agent:main:new", "new", None)
+    return await rows(store)
+
+
+async def rows(store: SessionStore) -> dict[str, SessionRecord]:
+    """Return all rows of a store, and close it."""
+    found = {key: record async for key, record in store.scan()}
+    await store.aclose()
+    return found
 
 
 class Load:

@@ -9,7 +9,7 @@ import pytest
 
 from sessionguard.records import SessionRecord, Touch
 from sessionguard.store import AdoptingStore
-from sessionguard.testing.scenario import KEY, earlier, scenario, tick
+from sessionguard.testing.scenario import KEY, OBSERVATIONS, observations, scenario, tick
 
 CONTENDERS = 32
 LONG_AGO = SessionRecord("ours", 1_000_000_000_000, 1_000_000_060_000)
@@ -37,7 +37,7 @@ class AdoptionContract:
         assert (await store.reserve(KEY, "another", used)).created is True
 
     @pytest.mark.parametrize("times", [1, 2], ids=["first", "repeated"])
-    @pytest.mark.parametrize("observed", ["nothing", "the standing row", "the row before a touch", "another row"])
+    @pytest.mark.parametrize("observed", OBSERVATIONS)
     @pytest.mark.parametrize("standing", ["absent", "ours", "theirs"])
     @scenario
     async def test_adopt_follows_its_truth_table(
@@ -46,13 +46,7 @@ class AdoptionContract:
         if standing != "absent":
             await store.reserve(KEY, standing, None)
         row = await store.get(KEY)
-        base = row or SessionRecord("theirs", 1, 1)
-        replacing = {
-            "nothing": None,
-            "the standing row": base,
-            "the row before a touch": earlier(base),
-            "another row": dataclasses.replace(base, session_id="another"),
-        }[observed]
+        replacing = observations(row or SessionRecord("theirs", 1, 1))[observed]
         stands = LONG_AGO if row is None or (standing == "theirs" and observed == "the standing row") else row
 
         adopted = [await store.adopt(KEY, LONG_AGO, replacing) for _ in range(times)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import threading
 
 import pytest
 
 from sessionguard.records import Reservation, SessionRecord, Touch
 from sessionguard.store import SessionStore
-from sessionguard.testing.scenario import KEY, earlier, scenario, tick
+from sessionguard.testing.scenario import KEY, OBSERVATIONS, observations, scenario, tick
 
 CONTENDERS = 32
 
@@ -49,7 +48,7 @@ class ReservationContract:
         assert all(row is None or row.session_id == id_ for row, id_ in zip(recalled, expected, strict=True))
 
     @pytest.mark.parametrize("times", [1, 2], ids=["first", "repeated"])
-    @pytest.mark.parametrize("observed", ["nothing", "the standing row", "the row before a touch", "another row"])
+    @pytest.mark.parametrize("observed", OBSERVATIONS)
     @pytest.mark.parametrize("standing", ["absent", "ours", "theirs"])
     @scenario
     async def test_reserve_follows_its_truth_table(
@@ -58,13 +57,7 @@ class ReservationContract:
         if standing != "absent":
             await store.reserve(KEY, standing, None)
         row = await store.get(KEY)
-        base = row or SessionRecord("theirs", 1, 1)
-        replacing = {
-            "nothing": None,
-            "the standing row": base,
-            "the row before a touch": earlier(base),
-            "another row": dataclasses.replace(base, session_id="another"),
-        }[observed]
+        replacing = observations(row or SessionRecord("theirs", 1, 1))[observed]
         wins = standing in ("absent", "ours") or observed == "the standing row"
 
         for _ in range(times):

@@ -13,6 +13,7 @@ from sessionguard.store import SessionStore
 
 KEY = "contract//agent:main:key"
 AT_ONCE = 50
+OBSERVATIONS = ("nothing", "the standing row", "the row before a touch", "another row")
 
 Scenario = Callable[..., Coroutine[Any, Any, None]]
 
@@ -36,6 +37,12 @@ def scenario(test: Scenario) -> Callable[..., None]:
 def earlier(record: SessionRecord) -> SessionRecord:
     """Return the row as somebody saw it before it was last used."""
     return dataclasses.replace(record, updated_at=record.updated_at - 1)
+
+
+def observations(standing: SessionRecord) -> dict[str, SessionRecord | None]:
+    """Return what a caller may have seen before `standing`, by the names in `OBSERVATIONS`."""
+    another = dataclasses.replace(standing, session_id="another")
+    return dict(zip(OBSERVATIONS, (None, standing, earlier(standing), another), strict=True))
 
 
 async def reserve_all(store: SessionStore, keys: Sequence[str]) -> None:

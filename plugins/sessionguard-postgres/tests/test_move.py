@@ -8,27 +8,10 @@ from pathlib import Path
 import pytest
 from postgres_readme import block, shell
 from postgres_server import PostgresServer
-from relocation import move_under_load
+from relocation import KEYS, filled, move_under_load, rows
 from sessionguard_postgres import PostgresStore
 
-from sessionguard import SessionRecord, SessionStore
 from sessionguard.stores.disk.store import DiskStore
-
-LONG_AGO = SessionRecord("ours", 1_000_000_000_000, 1_000_000_060_000)
-KEYS = [f"default//agent:main:{number:03}" for number in range(500)]
-
-
-async def filled(store: DiskStore) -> dict[str, SessionRecord]:
-    for key in KEYS:
-        await store.adopt(key, LONG_AGO, None)
-    await store.reserve("default//agent:main:new", "new", None)
-    return await rows(store)
-
-
-async def rows(store: SessionStore) -> dict[str, SessionRecord]:
-    found = {key: record async for key, record in store.scan()}
-    await store.aclose()
-    return found
 
 
 @pytest.fixture

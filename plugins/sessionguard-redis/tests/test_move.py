@@ -10,14 +10,11 @@ from pathlib import Path
 import pytest
 from redis_readme import COMMANDS
 from redis_servers import RedisServer, open_store
-from relocation import move_under_load
+from relocation import KEYS, filled, move_under_load, rows
 
-from sessionguard import SessionRecord, SessionStore
 from sessionguard.stores.disk.store import DiskStore
 
 BIN = Path(sys.executable).parent
-LONG_AGO = SessionRecord("ours", 1_000_000_000_000, 1_000_000_060_000)
-KEYS = [f"default//agent:main:{number:03}" for number in range(500)]
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
@@ -25,19 +22,6 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         f"export PYTHONDEVMODE= PATH={BIN}:$PATH; {line}", shell=True, capture_output=True, text=True, check=False
     )
-
-
-async def filled(store: DiskStore) -> dict[str, SessionRecord]:
-    for key in KEYS:
-        await store.adopt(key, LONG_AGO, None)
-    await store.reserve("default//agent:main:new", "new", None)
-    return await rows(store)
-
-
-async def rows(store: SessionStore) -> dict[str, SessionRecord]:
-    found = {key: record async for key, record in store.scan()}
-    await store.aclose()
-    return found
 
 
 async def test_workers_are_moved_here_from_the_disk_under_load(server: RedisServer, tmp_path: Path) -> None:
