@@ -145,7 +145,7 @@ class Lease:
             if self._path not in running:
                 running[self._path] = StoreThread(self._path, self._open_database, self.memory)
         except RuntimeError as error:
-            # There are no more threads to be had, or, from Python 3.12 on, the interpreter is about to end.
+            # There are no more threads to be had, or, in some Pythons, the interpreter is about to end.
             fail(jobs, StoreUnavailable(f"The session store cannot be opened: {error}"))
             return
         running[self._path].accept(jobs)
