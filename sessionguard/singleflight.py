@@ -26,6 +26,7 @@ class Flight(Generic[T]):
         self.task: asyncio.Task[T]
         self.sealed = False
         self._claimed = False
+        self._aboard: list[asyncio.Future[None]] = []
 
     def seal(self) -> None:
         self.sealed = True
@@ -33,8 +34,19 @@ class Flight(Generic[T]):
     def landing(self) -> asyncio.Future[None]:
         """Return a future that is done when this flight has landed, however that went; the caller may cancel it."""
         landed = self.task.get_loop().create_future()
-        self.task.add_done_callback(lambda task: None if landed.done() else landed.set_result(None))
+        if self.task.done():
+            landed.set_result(None)
+        else:
+            self._aboard.append(landed)
         return landed
+
+    def land(self) -> None:
+        """Let everybody out; a failure that nobody asks for is no news."""
+        if not self.task.cancelled():
+            self.task.exception()
+        for landed in self._aboard:
+            if not landed.done():
+                landed.set_result(None)
 
     def claim(self) -> bool:
         first, self._claimed = not self._claimed, True
@@ -60,15 +72,15 @@ class SingleFlight(Generic[T]):
         place = (asyncio.get_running_loop(), key)
         if place in self._flights:
             return self._flights[place], False
-        flight = self._flights[place] = Flight[T]()
+        flight: Flight[T] = Flight()
+        self._flights[place] = flight
         flight.task = place[0].create_task(work(flight))
-        flight.task.add_done_callback(lambda task: self._land(place, task))
+        flight.task.add_done_callback(lambda _: self._land(place, flight))
         return flight, True
 
-    def _land(self, place: tuple[asyncio.AbstractEventLoop, str], task: asyncio.Task[T]) -> None:
+    def _land(self, place: tuple[asyncio.AbstractEventLoop, str], flight: Flight[T]) -> None:
         self._flights.pop(place, None)
-        if not task.cancelled():
-            task.exception()
+        flight.land()
 
 
 _everybodys: weakref.WeakSet[SingleFlight[Any]] = weakref.WeakSet()

@@ -42,7 +42,7 @@ class StoreThread:
 
     def __init__(self, path: Path, open_database: Callable[[], Database], memory: CoherentMemory) -> None:
         self._path = path
-        self._files = path, path.with_name(f"{path.name}-wal"), beside(path)
+        self._files = str(path), f"{path}-wal", str(beside(path))
         self._memory = memory
         self._open_database = open_database
         self._database: Database | None = None
