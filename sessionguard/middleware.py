@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from sessionguard.settings import GuardOptions
 
+FURTHER_REACHING = {"host": "disk:", "cluster": "redis://host or postgresql://host/database"}
+
 log = logging.getLogger("sessionguard")
 
 
@@ -159,5 +161,6 @@ def _check_reach(store: SessionStore, settings: GuardSettings) -> None:
     if needed is not None and REACH.index(store.coordination) < REACH.index(needed):
         raise ConfigurationError(
             f"store: {store.location} keeps one id per key within one {store.coordination}, but"
-            f" SESSIONGUARD_COORDINATION asks for {needed}; choose a store that reaches that far"
+            f" SESSIONGUARD_COORDINATION asks for {needed}; set SESSIONGUARD_STORE to one that reaches that far,"
+            f" such as {FURTHER_REACHING[needed]}"
         )
