@@ -44,6 +44,7 @@ def named(pages: list[Path], language: str) -> list[pytest.param]:  # type: igno
 def test_every_python_block_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands, in an empty directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples" / "plugin-template")  # Whose files the guide shows.
     exec(compile(code, "a block of the documentation", "exec"), {"__name__": "documentation"})
 
 
@@ -110,7 +111,9 @@ def test_the_proxy_command_starts_a_proxy(tmp_path: Path) -> None:
 
 def test_one_option_of_pytest_judges_a_store(tmp_path: Path) -> None:
     """The block as it stands, and one of the tests, for all of them run elsewhere."""
-    command = f"{sys.executable} -m {block_with('--sessionguard-store').strip()} -k test_an_absent_key_has_no_row"
+    command = (
+        f"{sys.executable} -m {block_with('--sessionguard-store=memory').strip()} -k test_an_absent_key_has_no_row"
+    )
     run = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert "1 passed" in run.stdout, run.stdout + run.stderr
@@ -182,7 +185,8 @@ def test_the_benchmark_is_an_environment_that_takes_the_option() -> None:
 def test_every_bash_block_is_run_by_a_test() -> None:
     """A new block needs a test of its own here."""
     words = ("demo", "tox run-parallel", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
-    words += ("--sessionguard-store", "--sessionguard-long", "store copy", "store revive", "tox -e benchmarks")
+    words += ("--sessionguard-store=memory", "--sessionguard-long", "store copy", "store revive", "tox -e benchmarks")
+    words += ("--sessionguard-store=ledger",)  # By the test of the plugin template.
     known = {block_with(word) for word in words}
 
     assert {text for page in PAGES for text in blocks(page, "bash")} == known
