@@ -37,6 +37,15 @@ def header_values(scope: Scope, name: bytes) -> Iterator[bytes]:
     return (value for header, value in scope["headers"] if header.lower() == name)
 
 
+def ends_response(message: Message) -> bool:
+    """Whether a server may go on to the next request of the connection with this message, inside of its `send`.
+
+    What runs in there runs in the context of this request, whosever it is; a body with trailers behind it counts.
+    """
+    more = message.get("more_body", False) or message.get("more_trailers", False)
+    return not more and message["type"].startswith("http.response.") and message["type"] != "http.response.start"
+
+
 def with_headers_listed(scope: Scope) -> Scope:
     """Return a scope whose headers are a list; the specification allows any iterable."""
     return {**scope, "headers": list(scope["headers"])}
