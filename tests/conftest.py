@@ -6,6 +6,14 @@ from pathlib import Path
 
 import pytest
 
+APART = {"applications", "site"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what has environments of its own, unless it was named: it needs what is installed only there."""
+    is_named = any(f"tests/{collection_path.name}" in argument for argument in config.args)
+    return True if collection_path.name in APART and not is_named else None
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

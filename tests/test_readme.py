@@ -42,8 +42,11 @@ def named(pages: list[Path], language: str) -> list[pytest.param]:  # type: igno
 
 @pytest.mark.parametrize("code", named(PAGES, "python"))
 def test_every_python_block_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it stands, in an empty directory."""
+    """As it stands, beside an application."""
+    (tmp_path / "mymodule.py").write_text("async def app(scope, receive, send): ...")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mymodule", raising=False)
     monkeypatch.syspath_prepend(ROOT / "examples" / "plugin-template")  # Whose files the guide shows.
     exec(compile(code, "a block of the documentation", "exec"), {"__name__": "documentation"})
 

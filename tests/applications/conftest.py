@@ -20,11 +20,6 @@ BLOCK = re.compile(r"(?:`([\w./]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | 
 Follow = Callable[..., contextlib.AbstractContextManager[LiveServer]]
 
 
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Each application has an environment of its own, which names its file; a run over all tests leaves them out."""
-    return None if any("tests/applications" in argument for argument in config.args) else True
-
-
 class HowTo:
     """A page of docs/how-to, followed in `directory`."""
 
