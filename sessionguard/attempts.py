@@ -9,8 +9,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
+from sessionguard.deadlines import bounded
 from sessionguard.errors import ConfigurationError, Refusal, StoreUnavailable
 from sessionguard.records import Reservation, SessionRecord, Touch
 from sessionguard.store import SessionStore
@@ -33,34 +34,34 @@ class StoreAttempts:
         self._tell = tell
         self._reported = ""
 
-    async def get(self, key: str, deadline: float) -> SessionRecord | None:
-        return await self._call("get", self._store.get(key), deadline - _now())
+    def get(self, key: str, deadline: float) -> Awaitable[SessionRecord | None]:
+        return self._call("get", self._store.get(key), deadline)
 
-    async def now(self, deadline: float) -> int:
+    def now(self, deadline: float) -> Awaitable[int]:
         """Return the store's clock in milliseconds."""
-        return await self._call("ping", self._store.ping(), deadline - _now())
+        return self._call("ping", self._store.ping(), deadline)
 
-    async def touch(self, updates: Sequence[Touch]) -> None:
-        await self._call("touch", self._store.touch(updates), ATTEMPT_SECONDS)
+    def touch(self, updates: Sequence[Touch]) -> Awaitable[None]:
+        return self._call("touch", self._store.touch(updates), _now() + ATTEMPT_SECONDS)
 
     async def reserve(
         self, key: str, candidate_id: str, replacing: SessionRecord | None, deadline: float
     ) -> Reservation:
         """Reserve; while the outcome is unknown and time is left, again with the very same arguments."""
         while True:
-            seconds = min(ATTEMPT_SECONDS, deadline - _now())
+            due = min(_now() + ATTEMPT_SECONDS, deadline)
             try:
-                return await self._call("reserve", self._store.reserve(key, candidate_id, replacing), seconds)
+                return await self._call("reserve", self._store.reserve(key, candidate_id, replacing), due)
             except StoreUnavailable:
                 if deadline - _now() <= PAUSE_SECONDS:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _call(self, verb: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    async def _call(self, verb: str, work: Coroutine[Any, Any, T], due: float) -> T:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            answer = await bounded(work, seconds)
+            answer = await bounded(work, due)
             outcome = "ok"
             return answer
         except Refusal as error:
@@ -83,30 +84,3 @@ class StoreAttempts:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def bounded(work: Awaitable[T], seconds: float) -> T:
-    """Await `work` for at most `seconds`, then cancel it and raise StoreUnavailable.
-
-    It runs in the task of the caller: a task of its own costs more than most answers of a store. `asyncio.timeout`
-    would do the same at twice the price, from Python 3.11 on.
-    """
-    loop = asyncio.get_running_loop()
-    task = cast("asyncio.Task[Any]", asyncio.current_task(loop))
-    late = False
-
-    def expire() -> None:
-        nonlocal late
-        late = True
-        task.cancel()
-
-    alarm = loop.call_later(max(0.0, seconds), expire)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        # Somebody else may have cancelled the caller at the same moment; before Python 3.11 nobody can tell.
-        if not late or getattr(task, "uncancel", int)():
-            raise
-        raise StoreUnavailable("The session store did not answer in time; try again.") from None
-    finally:
-        alarm.cancel()

@@ -13,6 +13,8 @@ from sessionguard.touches import PendingTouches
 
 LONG_IDLE = 3_600_000
 
+StoreClock = Callable[[float], Awaitable[int]]
+
 
 class Liveness:
     """Judges rows by `reset`, and keeps the sessions in them alive. `touch_interval` is in milliseconds."""
@@ -27,10 +29,10 @@ class Liveness:
         self._touch_interval = touch_interval
 
     async def is_fresh(
-        self, request: ResolutionRequest, record: SessionRecord, store_clock: Callable[[], Awaitable[int]]
+        self, request: ResolutionRequest, record: SessionRecord, store_clock: StoreClock, deadline: float
     ) -> bool:
         """Judge by our own clock, and before calling a row stale, by the store's."""
-        return self.judge(request, record, self._clock()) or self.judge(request, record, await store_clock())
+        return self.judge(request, record, self._clock()) or self.judge(request, record, await store_clock(deadline))
 
     def judge(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
         """Whether the session is alive at this time."""
@@ -42,7 +44,25 @@ class Liveness:
 
     def is_settled(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool:
         """Whether a row that was read some time ago is certainly alive, and in no need of a sign of life now."""
+        if self._never_resets:
+            return now - record.updated_at < LONG_IDLE
         return not self._is_endangered(request, record, now) and self.judge(request, record, now)
+
+    def note(self, request: ResolutionRequest, record: SessionRecord) -> bool:
+        """Note that the session is in use and return True, if it is certainly alive and that is all it needs."""
+        is_settled = self.is_settled(request, record, self._clock())
+        if is_settled:
+            self._touches.note(request.row_key, record.session_id, self._touches.now())
+        return is_settled
+
+    async def is_kept_up(
+        self, request: ResolutionRequest, record: SessionRecord, store_clock: StoreClock, deadline: float
+    ) -> bool:
+        """Judge as `is_fresh` does, and keep up what is."""
+        is_fresh = await self.is_fresh(request, record, store_clock, deadline)
+        if is_fresh:
+            await self.keep_up(request, record)
+        return is_fresh
 
     async def keep_up(self, request: ResolutionRequest, record: SessionRecord) -> None:
         """Note that the session is in use; write it now where waiting could cost the conversation its row."""

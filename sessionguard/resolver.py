@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sessionguard.attempts import StoreAttempts, bounded
+from sessionguard.attempts import StoreAttempts
+from sessionguard.deadlines import bounded
 from sessionguard.errors import StoreUnavailable
 from sessionguard.freshness import ResetPolicy
 from sessionguard.liveness import LONG_IDLE, Liveness
@@ -21,6 +22,7 @@ from sessionguard.singleflight import Flight, SingleFlight
 from sessionguard.touches import MILLISECOND, PendingTouches
 
 TRIES = 8
+MOST_KNOWN = 8192
 
 
 class Mint(Protocol):
@@ -107,9 +109,23 @@ class SessionResolver:
         """Return the one session of this conversation; raises a Refusal when there is no certain answer."""
         if request.explicit_session_id is not None:
             return Resolution(request.session_key or None, request.explicit_session_id, Origin.EXPLICIT)
-        resolve = self._resolve_internal if request.internal else self._resolve_visible
+        deadline = self._deadline()
         try:
-            return await resolve(request, self._deadline())
+            if request.internal:
+                return await self._resolve_internal(request, deadline)
+            for _ in range(TRIES):
+                record = self._recall(request.row_key)
+                if self._must_be_read(request, record):
+                    record = await self._attempts.get(request.row_key, deadline)
+                if record is not None and (
+                    self._liveness.note(request, record)
+                    or await self._liveness.is_kept_up(request, record, self._attempts.now, deadline)
+                ):
+                    return _existing(request.session_key, record.session_id, record.session_started_at)
+                resolution = await self._join(request, record, deadline)
+                if resolution is not None:
+                    return resolution
+            raise _contended()
         except StoreUnavailable:
             if not self._fail_open:
                 raise
@@ -132,33 +148,15 @@ class SessionResolver:
 
     async def _resolve_internal(self, request: ResolutionRequest, deadline: float) -> Resolution:
         record = await self._attempts.get(request.row_key, deadline)
-        if record is not None and await self._liveness.is_fresh(
-            request, record, functools.partial(self._attempts.now, deadline)
-        ):
+        if record is not None and await self._liveness.is_fresh(request, record, self._attempts.now, deadline):
             return _resolution(request.session_key, record, Origin.EXISTING)
         return Resolution(request.session_key, _private_id(), Origin.EPHEMERAL)
 
-    async def _resolve_visible(self, request: ResolutionRequest, deadline: float) -> Resolution:
-        for _ in range(TRIES):
-            record = await self._look(request, deadline)
-            if record is not None and await self._liveness.is_fresh(
-                request, record, functools.partial(self._attempts.now, deadline)
-            ):
-                await self._liveness.keep_up(request, record)
-                return _resolution(request.session_key, record, Origin.EXISTING)
-            resolution = await self._join(request, record, deadline)
-            if resolution is not None:
-                return resolution
-        raise _contended()
-
-    async def _look(self, request: ResolutionRequest, deadline: float) -> SessionRecord | None:
-        """Return the row; None without a look where the row would be remembered if there were one."""
-        record = self._recall(request.row_key)
-        if record is None and not self._reads_first:
-            return None
-        if record is not None and self._liveness.is_settled(request, record, self._clock()):
-            return record
-        return await self._attempts.get(request.row_key, deadline)
+    def _must_be_read(self, request: ResolutionRequest, remembered: SessionRecord | None) -> bool:
+        """Whether the store knows more than is remembered, where every row that there is would be."""
+        if remembered is None:
+            return self._reads_first
+        return not self._liveness.is_settled(request, remembered, self._clock())
 
     async def _join(
         self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float
@@ -168,7 +166,7 @@ class SessionResolver:
             request.row_key, lambda flight: self._reserve(flight, request, observed, deadline)
         )
         late = flight.sealed
-        await bounded(flight.landing(), deadline - asyncio.get_running_loop().time())
+        await bounded(flight.landing(), deadline)
         if late or (not leads and _must_be_taken_over(flight.task)):
             return None
         reservation = flight.task.result()
@@ -207,6 +205,12 @@ def _private_id() -> str:
 
 def _resolution(session_key: str, record: SessionRecord, origin: Origin) -> Resolution:
     return Resolution(session_key, record.session_id, origin, record.session_started_at)
+
+
+@functools.lru_cache(MOST_KNOWN)
+def _existing(session_key: str, session_id: str, started_at: int) -> Resolution:
+    """Return the same object every time, so that one look at it tells that nothing has changed."""
+    return Resolution(session_key, session_id, Origin.EXISTING, started_at)
 
 
 def _contended() -> StoreUnavailable:

@@ -49,6 +49,7 @@ FLOORS = {
     "keys": 1,
     "freshness": 1,
     "codec": 1,
+    "deadlines": 1,
     "asgi": 1,
     "store": 1,
     "bounded": 0,

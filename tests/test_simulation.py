@@ -49,7 +49,7 @@ def hands_out_its_candidate_when_nobody_answers(patch: pytest.MonkeyPatch) -> No
 
 
 def believes_its_own_clock(patch: pytest.MonkeyPatch) -> None:
-    async def is_fresh(self: Liveness, request: Any, record: SessionRecord, store_clock: object) -> bool:
+    async def is_fresh(self: Liveness, request: Any, record: SessionRecord, *_: object) -> bool:
         return self.judge(request, record, self._clock())
 
     patch.setattr(Liveness, "is_fresh", is_fresh)
