@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sessionguard import asgi
 from sessionguard.bounded import BoundedMap
 from sessionguard.openclaw import OpenClawKeys
 from sessionguard.policy import EXPLICIT_SCOPE_KEY, RequestPolicy
-from sessionguard.records import Origin, Resolution
+from sessionguard.records import Origin, Resolution, ResolutionRequest
 from sessionguard.resolver import Established, SessionResolver
 from sessionguard.settings import SESSION_ID_HEADER, GuardSettings
 from sessionguard.store import SessionStore
@@ -39,6 +40,17 @@ class Passage:
     response_headers: asgi.Headers
 
 
+class Known(NamedTuple):
+    """What came of a request, for the next one that says the same.
+
+    `established` is None where the store has to be read before anything holds again.
+    """
+
+    request: ResolutionRequest
+    passage: Passage
+    established: Established | None
+
+
 class Admission:
     """How one guard lets requests in. `tell_resolved` hears of every resolution before the application runs."""
 
@@ -57,7 +69,7 @@ class Admission:
         self._still_holds = resolver.still_holds
         self._store = store
         self._tell_resolved = tell_resolved
-        self._known: BoundedMap[OurHeaders, tuple[Established, Passage]] = BoundedMap(MOST_KNOWN)
+        self._known: BoundedMap[OurHeaders, Known] = BoundedMap(MOST_KNOWN)
         self._forward_header = settings.forward_header.encode() if settings.forward_header else None
         self._exposes_id = settings.expose_session_id
         self._status_headers = {
@@ -68,10 +80,10 @@ class Admission:
         self._names = keys.names | self._stripped
         self._shortest = min(map(len, self._names))
 
-    def recall(self, scope: asgi.Scope) -> tuple[OurHeaders, Passage | None]:
-        """Return the headers that a guard reads or removes, and how a request that said the same was let in before.
+    def recall(self, scope: asgi.Scope) -> tuple[OurHeaders, Known | None, Passage | None]:
+        """Return the headers that a guard reads or removes, and what is known of requests that said the same.
 
-        There is no passage when there was none, when it does not hold any more, and when others have a say.
+        There is no passage when that does not hold any more, or has to be asked for; nothing when others have a say.
         """
         names, shortest = self._names, self._shortest
         ours: OurHeaders = ()
@@ -80,23 +92,25 @@ class Admission:
             if len(name) >= shortest and (name in names or asgi.one_spelling(name) in names):
                 ours += ((name, value),)
         if not ours:
-            return ours, None
+            return ours, None, None
         known = self._known.get(ours) or self._known.find(ours)
         if known is None or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
-            return ours, None
-        return ours, known[1] if self._still_holds(known[0]) else None
+            return ours, None, None
+        _, passage, established = known
+        return ours, known, passage if established is not None and self._still_holds(established) else None
 
-    async def resolve(self, scope: asgi.Scope, ours: OurHeaders) -> Passage | None:
+    async def resolve(self, scope: asgi.Scope, ours: OurHeaders, known: Known | None) -> Passage | None:
         """Return what this request is let in with, None when it names no conversation; raises a Refusal."""
-        request = self._policy.ask(scope, ours)
+        request = self._policy.ask(scope, ours) if known is None else known.request
         if request is None:
             return None
         established = self._resolver.recall(request)
-        if established is None:
-            return self._passage(await self._resolver.resolve(request))
-        passage = self._passage(established.resolution)
-        if self.headers_decide and EXPLICIT_SCOPE_KEY not in scope:
-            self._known.put(ours, (established, passage))
+        resolution = await self._resolver.resolve(request) if established is None else established.resolution
+        if known is not None and resolution is known.passage.resolution:
+            return known.passage
+        passage = self._passage(resolution)
+        if resolution.origin is Origin.EXISTING and self.headers_decide and EXPLICIT_SCOPE_KEY not in scope:
+            self._known.put(ours, Known(request, passage, established))
         return passage
 
     def admit(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from sessionguard import asgi
-from sessionguard.admission import REQUESTS, SCOPE_KEY, Admission, OurHeaders, Passage
+from sessionguard.admission import REQUESTS, SCOPE_KEY, Admission, Known, OurHeaders, Passage
 from sessionguard.attempts import StoreAttempts
 from sessionguard.errors import ConfigurationError, Refusal, ResolutionMissing, SessionForbidden
 from sessionguard.lifespan import StoreLifespan
@@ -99,10 +99,10 @@ class SessionGuard:
         if type(scope["headers"]) is not list:
             scope = asgi.with_headers_listed(scope)
         admission = self._admission
-        ours, passage = admission.recall(scope)
+        ours, known, passage = admission.recall(scope)
         if ours or not admission.headers_decide or EXPLICIT_SCOPE_KEY in scope:
             try:
-                passage = passage or await self._resolve(scope, ours)
+                passage = passage or await self._resolve(scope, ours, known)
             except Refusal as error:
                 await self._refuse(scope, send, error)
                 return
@@ -131,8 +131,12 @@ class SessionGuard:
         else:
             await self._app(scope, receive, send)
 
-    async def _resolve(self, scope: asgi.Scope, ours: OurHeaders) -> Passage | None:
-        passage = await self._admission.resolve(scope, ours)
+    def _resolve(self, scope: asgi.Scope, ours: OurHeaders, known: Known | None) -> Awaitable[Passage | None]:
+        passage = self._admission.resolve(scope, ours, known)
+        return passage if self._announced else self._announcing(passage)
+
+    async def _announcing(self, awaited: Awaitable[Passage | None]) -> Passage | None:
+        passage = await awaited
         if passage is not None and passage.resolution.session_started_at is not None:
             self._announce()
         return passage
