@@ -79,6 +79,15 @@ class RedisClient:
             return await self._read(keys)
 
     async def _read(self, keys: Sequence[bytes]) -> Sequence[bytes | Exception | None]:
+        """Ask for each key once, however many want it."""
+        distinct = [*dict.fromkeys(keys)]
+        values = await self._values(distinct)
+        if len(distinct) == len(keys):
+            return values
+        found = dict(zip(distinct, values, strict=True))
+        return [found[key] for key in keys]
+
+    async def _values(self, keys: Sequence[bytes]) -> Sequence[bytes | Exception | None]:
         """Read with one command where all keys are with this server, and key by key in a cluster."""
         if len(keys) > 1 and not self._is_sharded:
             [reply] = await self._on_a_lane([("MGET", *keys)])

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 Q = TypeVar("Q")
 A = TypeVar("A")
 
+MOST_TURNS = 8
+
 
 class Coalescer(Generic[Q, A]):
     """Hands questions to `carry`, up to `most` at a time, whenever it gets a `turn`.
@@ -25,6 +27,7 @@ class Coalescer(Generic[Q, A]):
         turn: AbstractAsyncContextManager[Any],
         most: int,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._carry = carry
         self._turn = turn
         self._most = most
@@ -34,7 +37,7 @@ class Coalescer(Generic[Q, A]):
 
     def ask(self, question: Q) -> asyncio.Future[A]:
         """Return the answer to come, or the exception that comes instead of it."""
-        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[A] = self._loop.create_future()
         self._waiting.append((question, future))
         if not self._is_due:
             self._start()
@@ -53,27 +56,41 @@ class Coalescer(Generic[Q, A]):
 
     async def _run(self) -> None:
         async with self._turn:
-            wanted = [(question, future) for question, future in self._waiting if not future.done()]
-            batch, self._waiting = wanted[: self._most], wanted[self._most :]
-            self._is_due = False
-            if self._waiting:
-                self._start()
+            await self._gather()
+            batch = self._take()
             answers = await self._answers([question for question, _ in batch]) if batch else ()
         for (_, future), answer in zip(batch, answers, strict=True):
-            _settle(future, answer)
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+                future.exception()  # Nobody need complain if its receiver goes before it has looked.
+            else:
+                future.set_result(answer)
+
+    async def _gather(self) -> None:
+        """Wait for as long as every turn of the loop brings more, within limits: what travels together is cheaper.
+
+        Who is alone does not wait. All this is before anything is sent, so it makes no answer older.
+        """
+        gathered = 1
+        for _ in range(MOST_TURNS):
+            if not gathered < len(self._waiting) < self._most:
+                return
+            gathered = len(self._waiting)
+            await asyncio.sleep(0)
+
+    def _take(self) -> Sequence[tuple[Q, asyncio.Future[A]]]:
+        """Return what is sent now; whoever comes from here on starts the next batch."""
+        wanted = [each for each in self._waiting if not each[1].done()]
+        batch, self._waiting = wanted[: self._most], wanted[self._most :]
+        self._is_due = False
+        if self._waiting:
+            self._start()
+        return batch
 
     async def _answers(self, questions: Sequence[Q]) -> Sequence[A | Exception]:
         try:
             return await self._carry(questions)
         except Exception as error:
             return [error] * len(questions)
-
-
-def _settle(future: asyncio.Future[A], answer: A | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-        future.exception()  # Nobody need complain if its receiver goes before it has looked.
-    else:
-        future.set_result(answer)

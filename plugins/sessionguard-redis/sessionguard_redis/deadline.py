@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 
 
 class DeadlinePassed(Exception):
     """The work took too long and was broken off."""
 
 
-@contextlib.contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Break off what the running task awaits inside, after so many seconds, and raise DeadlinePassed.
+class Deadline:
+    """Breaks off what the running task awaits in its block, after so many seconds, and raises DeadlinePassed.
 
     `asyncio.timeout` of Python 3.11.0 to 3.11.2 can lose its TimeoutError when the work cleans up behind itself, and
     older ones have none.
     """
-    task = asyncio.current_task()
-    passed = False
 
-    def pass_by() -> None:
-        nonlocal passed
-        passed = task is not None and task.cancel()
+    __slots__ = ("_alarm", "_passed", "_seconds", "_task")
 
-    alarm = asyncio.get_running_loop().call_later(seconds, pass_by)
-    try:
-        yield
-    except asyncio.CancelledError:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._passed = False
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._alarm = asyncio.get_running_loop().call_later(self._seconds, self._pass_by)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._alarm.cancel()
         # Somebody else may have cancelled the task at the same moment; before Python 3.11 nobody can tell.
-        if not passed or getattr(task, "uncancel", int)():
-            raise
-        raise DeadlinePassed(f"no answer within {seconds:g} s") from None
-    finally:
-        alarm.cancel()
+        if self._passed and kind is asyncio.CancelledError and not getattr(self._task, "uncancel", int)():
+            raise DeadlinePassed(f"no answer within {self._seconds:g} s") from None
+
+    def _pass_by(self) -> None:
+        self._passed = self._task is not None and self._task.cancel()

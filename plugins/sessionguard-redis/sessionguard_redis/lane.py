@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sessionguard_redis import inspection
-from sessionguard_redis.deadline import DeadlinePassed, deadline
+from sessionguard_redis.deadline import Deadline, DeadlinePassed
 from sessionguard_redis.script import Command
 
 TRUSTED_SECONDS = 1.0
@@ -45,25 +46,22 @@ class Lane:
         Raises RedisError, OSError or DeadlinePassed when the connection fails; whether any command was carried out is
         then unknown. Nothing is ever sent twice.
         """
-        with deadline(self._timeout):
-            return await self._run(commands)
+        with Deadline(self._timeout):
+            try:
+                if not (self._connection.is_connected and time.monotonic() < self._trusted_until):
+                    await self._prepare()
+                return await self._exchange(commands)
+            except BaseException:
+                # Replies may still be on their way, and must not be taken for those to the next commands.
+                self._trusted_until = 0.0
+                await self._connection.disconnect(nowait=True)
+                raise
 
     async def aclose(self) -> None:
         """Disconnect. Over TLS the server has a word in that, which is waited for no longer than for a connection."""
         self._trusted_until = 0.0
         with contextlib.suppress(RedisTimeoutError):
             await self._connection.disconnect()
-
-    async def _run(self, commands: Sequence[Command]) -> list[Reply]:
-        try:
-            if not (self._connection.is_connected and time.monotonic() < self._trusted_until):
-                await self._prepare()
-            return await self._exchange(commands)
-        except BaseException:
-            # Replies may still be on their way, and must not be taken for those to the next commands.
-            self._trusted_until = 0.0
-            await self._connection.disconnect(nowait=True)
-            raise
 
     async def _prepare(self) -> None:
         if self._connection.is_connected:
@@ -84,7 +82,9 @@ class Lane:
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
         connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        # The stub of hiredis has it that a command is one word.
+        packed = b"".join(map(hiredis.pack_command, commands))  # type: ignore[arg-type]
+        await connection.send_packed_command(packed, check_health=False)
         return [await self._reply() for _ in commands]
 
     async def _reply(self) -> Reply:

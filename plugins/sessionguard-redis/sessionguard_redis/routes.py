@@ -17,6 +17,7 @@ from sessionguard_redis.script import Command
 
 HOPS = 5
 
+Q = TypeVar("Q")
 T = TypeVar("T")
 
 
@@ -34,13 +35,17 @@ class Routes:
         self._addresses: dict[int, Address] = {}
         self._learning = asyncio.Lock()
 
-    async def get(self, key: bytes) -> bytes | None:
-        """Return the value of a key."""
-        return await self._follow(key, ("GET", key), lambda client: client.get(key))
+    def get_here(self, key: bytes) -> Awaitable[bytes | None]:
+        """Return the value of a key of a server that is alone: nothing it says can lead elsewhere."""
+        return self._client(self._home).get(key)
 
-    async def run(self, key: bytes, command: Command) -> Reply:
+    def get(self, key: bytes) -> Awaitable[bytes | None]:
+        """Return the value of a key."""
+        return self._follow(key, ("GET", key), RedisClient.get, key)
+
+    def run(self, key: bytes, command: Command) -> Awaitable[Reply]:
         """Return the reply to a command on a key; it is sent again only where a server has refused to do it."""
-        return await self._follow(key, command, lambda client: client.run(command))
+        return self._follow(key, command, RedisClient.run, command)
 
     async def look(self, command: Command) -> Reply:
         """Return the reply to a command that changes nothing and is about no key."""
@@ -72,11 +77,13 @@ class Routes:
             client = self._clients[address] = self._connect(address)
         return client
 
-    async def _follow(self, key: bytes, command: Command, ask: Callable[[RedisClient], Awaitable[T]]) -> T | Reply:
+    async def _follow(
+        self, key: bytes, command: Command, ask: Callable[[RedisClient, Q], Awaitable[T]], question: Q
+    ) -> T | Reply:
         for _ in range(HOPS):
             address = self._addresses.get(key_slot(key), self._home) if self._addresses else self._home
             try:
-                return await ask(self._client(address))
+                return await ask(self._client(address), question)
             except UNREACHABLE:
                 self._forget(address)
                 raise

@@ -5,9 +5,12 @@ Text, because the scripts compare its fields and operators read it in redis-cli.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from sessionguard import CorruptRecord, SessionRecord
+
+MOST_KEPT = 8192
 
 _ROW = re.compile(rb"1 ([!-~]{1,256}) ([0-9]{1,15}) ([0-9]{1,15})")
 
@@ -23,6 +26,7 @@ def encode(record: SessionRecord) -> bytes:
     return text
 
 
+@functools.lru_cache(MOST_KEPT)
 def decode(data: bytes) -> SessionRecord:
     """Return the row in `data`; raises CorruptRecord for anything the scripts do not write."""
     fields = _ROW.fullmatch(data)

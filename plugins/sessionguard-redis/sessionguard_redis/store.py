@@ -41,7 +41,7 @@ class RedisStore(AdoptingStore):
         self._prefix = url.prefix.encode()
         self._retention = retention or 0
         self._warnings: Sequence[str] = ()
-        self._is_clustered = False
+        self._may_be_clustered = True
         self._failures = Failures(url.place)
         self._clients = LoopClients(lambda: Routes(self._client))
 
@@ -58,7 +58,12 @@ class RedisStore(AdoptingStore):
         return self._warnings
 
     async def get(self, key: str) -> SessionRecord | None:
-        value = await self._value(self._name(key))
+        routes = self._clients.current()
+        get = routes.get if self._may_be_clustered else routes.get_here
+        try:
+            value = await get(self._prefix + key.encode())
+        except Exception as error:
+            raise self._failures.translated(error) from error
         return None if value is None else row.decode(value)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
@@ -84,7 +89,7 @@ class RedisStore(AdoptingStore):
         names = sorted(await self._answer(self._names(self._name(prefix))))
         for start in range(0, len(names), PAGE):
             page = names[start : start + PAGE]
-            values = await asyncio.gather(*map(self._value, page))
+            values = await asyncio.gather(*(self._answer(self._clients.current().get(name)) for name in page))
             for name, value in zip(page, values, strict=True):
                 if value is not None:
                     yield name[len(self._prefix) :].decode(), row.decode(value)
@@ -103,15 +108,12 @@ class RedisStore(AdoptingStore):
         pattern = SPECIAL.sub(rb"\\\g<0>", prefix) + b"*"
         names: set[bytes] = set()
         await self.ping()  # From here on we know whether it is a cluster.
-        for client in await self._clients.current().everywhere(clustered=self._is_clustered):
+        for client in await self._clients.current().everywhere(clustered=self._may_be_clustered):
             cursor = None
             while cursor != b"0":
                 cursor, found = await client.look(("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", PAGE))
                 names.update(found)
         return names
-
-    async def _value(self, name: bytes) -> bytes | None:
-        return await self._answer(self._clients.current().get(name))
 
     async def _run(self, script: Script, key: str, *arguments: str | bytes | int) -> Reply:
         name = self._name(key)
@@ -132,7 +134,7 @@ class RedisStore(AdoptingStore):
         expires = self._retention > 0
         inspection.check(info, expires=expires, may_evict=self._url.may_evict)
         self._warnings = tuple(inspection.warnings(info, expires=expires))
-        self._is_clustered = info.get("cluster_enabled") == "1"
+        self._may_be_clustered = info.get("cluster_enabled", "0") != "0"
         self._failures.are_over()
 
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 
 from redis_servers import PATIENT, RedisServer, open_store
-from sessionguard_redis.coalescer import Coalescer
+from sessionguard_redis.coalescer import MOST_TURNS, Coalescer
 from sessionguard_redis.store import RedisStore
 
 from sessionguard import Touch
@@ -23,6 +23,45 @@ async def test_reads_of_one_tick_are_one_command(store: RedisStore, server: Redi
 
     assert [row and row.session_id for row in found] == [f"id-{n % 40}" if n % 40 < 32 else None for n in range(64)]
     assert (server.calls("mget"), server.calls("get")) == (1, 0)
+
+
+async def test_a_key_that_many_ask_for_is_read_once(store: RedisStore, server: RedisServer) -> None:
+    """A burst for one conversation costs what one request costs, and beside others it is one key among them."""
+    await store.reserve("hot", "id-hot", None)
+    with server.talk() as client:
+        client.config_resetstat()
+    burst = await asyncio.gather(*(store.get("hot") for _ in range(50)))
+    mixed = await asyncio.gather(*(store.get(key) for key in ("hot", "cold", "hot")))
+
+    assert {row and row.session_id for row in burst} == {"id-hot"}
+    assert [row and row.session_id for row in mixed] == ["id-hot", None, "id-hot"]
+    assert (server.calls("get"), server.calls("mget")) == (1, 1)
+
+
+async def test_who_comes_in_the_next_turn_of_the_loop_still_travels_along() -> None:
+    """As long as every turn brings more, but not for ever; who is alone is not made to wait."""
+    batches: list[int] = []
+    turns_waited = 0
+
+    async def carry(questions: Sequence[int]) -> Sequence[int]:
+        batches.append(len(questions))
+        return questions
+
+    coalescer = Coalescer(carry, asyncio.Semaphore(1), 1000)
+    asked = [coalescer.ask(0), coalescer.ask(1)]
+    while not batches:
+        await asyncio.sleep(0)
+        asked.append(coalescer.ask(len(asked)))
+        turns_waited += 1
+    await asyncio.gather(*asked)
+    alone = coalescer.ask(0)
+    await asyncio.sleep(0)
+
+    assert turns_waited == MOST_TURNS + 1
+    assert batches[0] == MOST_TURNS + 2
+    assert batches[-1] == 1
+    assert len(batches) == 3
+    assert await alone == 0
 
 
 async def test_a_read_alone_is_a_plain_get(store: RedisStore, server: RedisServer) -> None:
