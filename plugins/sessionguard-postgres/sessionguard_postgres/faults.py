@@ -36,11 +36,7 @@ LOST = (
     OSError,
 )
 CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-
-
-def is_conflict(error: Exception) -> bool:
-    """Whether the transaction did not happen because of another one, and may be tried again at once."""
-    return isinstance(error, CONFLICTS)
+"""The transaction did not happen because of another one, and may be tried again at once."""
 
 
 def is_lost(error: Exception) -> bool:

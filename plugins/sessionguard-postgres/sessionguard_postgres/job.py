@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
+
+from sessionguard_postgres.faults import CONFLICTS
 
 if TYPE_CHECKING:
     import asyncpg
 
     Connection = asyncpg.Connection[asyncpg.Record]
-    Work = Callable[[Connection], Awaitable[Any]]
+    Work = Callable[[Connection], Coroutine[Any, Any, Any]]
 
 JOB_SECONDS = 2.0
+TRIES = 12
+FIRST_PAUSE, LONGEST_PAUSE = 0.004, 0.04
 
 
 class Job:
@@ -36,3 +41,16 @@ class Job:
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
+
+    async def tried_again(self, connection: Connection) -> Any:
+        """Return the answer of a transaction that failed for another one, after a few more tries."""
+        pause, tries_left = FIRST_PAUSE, TRIES - 1
+        while True:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            try:
+                return await self.work(connection)
+            except CONFLICTS:
+                tries_left -= 1
+                if not tries_left:
+                    raise
+            pause = min(2 * pause, LONGEST_PAUSE)

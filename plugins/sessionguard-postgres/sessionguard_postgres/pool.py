@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from sessionguard import StoreUnavailable
-from sessionguard_postgres.faults import is_conflict, is_lost, leaves_a_doubt, translated
+from sessionguard_postgres.faults import CONFLICTS, is_lost, leaves_a_doubt, translated
+from sessionguard_postgres.headstart import begun
 from sessionguard_postgres.job import JOB_SECONDS, Job
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ IDLE_SECONDS = 300.0
 CLOSE_SECONDS = 1.0
 WATCH_SECONDS = 0.1
 STATEMENT_SECONDS = 0.8
-TRIES = 12
-FIRST_PAUSE, LONGEST_PAUSE = 0.004, 0.04
 
 log = logging.getLogger("sessionguard")
 
@@ -61,12 +59,16 @@ class ConnectionPool:
         A `repeatable` one is sent once more when its connection is lost under it.
         """
         job = Job(work, self._loop, repeatable=repeatable)
-        self._jobs.append(job)
+        connection = self._rested(job.since)
+        if connection is not None:
+            self._busy[connection] = job, job.since
+            self._start(connection, (job, begun(work(connection))))
+        else:
+            self._jobs.append(job)
+            if len(self._workers) < self._size:
+                self._start(None)
         if self._watch is None:
             self._watch = self._loop.call_later(WATCH_SECONDS, self._end_what_is_late)
-        connection = self._rested()
-        if connection is not None or len(self._workers) < self._size:
-            self._workers.add(self._loop.create_task(self._work(connection)))
         return job.answer
 
     async def aclose(self) -> None:
@@ -74,9 +76,9 @@ class ConnectionPool:
         await self._live()
         await self._life.aclose()
 
-    def _rested(self) -> Connection | None:
+    def _rested(self, now: float) -> Connection | None:
         """Return the connection used last of those that rest; end those that have rested for long."""
-        while self._idle and self._idle[0][1] < self._loop.time() - IDLE_SECONDS:
+        while self._idle and self._idle[0][1] < now - IDLE_SECONDS:
             self._end(self._idle.popleft()[0])
         while self._idle:
             connection, _ = self._idle.pop()
@@ -85,16 +87,22 @@ class ConnectionPool:
             self.connections.discard(connection)
         return None
 
-    async def _work(self, connection: Connection | None) -> None:
-        """Do what waits, on a connection that is opened if need be, and let it rest."""
+    def _start(self, connection: Connection | None, first: tuple[Job, Awaitable[Any]] | None = None) -> None:
+        self._workers.add(self._loop.create_task(self._work(connection, first)))
+
+    async def _work(self, connection: Connection | None, first: tuple[Job, Awaitable[Any]] | None) -> None:
+        """Finish what has begun, then do what waits, on a connection that is opened if need be, and let it rest."""
         try:
+            if connection is not None and first is not None:
+                await self._do(*first, connection)
             while self._jobs:
                 if connection is None or connection.is_closed():
                     connection = await self._open()
                     if connection is None and self.connections:
                         return
                 elif not (job := self._jobs.popleft()).answer.done():
-                    await self._do(job, connection)
+                    self._busy[connection] = job, self._loop.time()
+                    await self._do(job, job.work(connection), connection)
         except BaseException:
             if connection is not None:
                 self._end(connection)
@@ -120,10 +128,12 @@ class ConnectionPool:
         self.connections.add(connection)
         return connection
 
-    async def _do(self, job: Job, connection: Connection) -> None:
-        self._busy[connection] = job, self._loop.time()
+    async def _do(self, job: Job, answer: Awaitable[Any], connection: Connection) -> None:
         try:
-            job.deliver(await self._tried(job.work, connection))
+            try:
+                job.deliver(await answer)
+            except CONFLICTS:
+                job.deliver(await job.tried_again(connection))
             self._reported = ""
         except Exception as error:
             # A driver whose connection is ended under it may stumble over that in any way.
@@ -140,19 +150,6 @@ class ConnectionPool:
             raise
         finally:
             del self._busy[connection]
-
-    async def _tried(self, work: Work, connection: Connection) -> Any:
-        """Return the answer; transactions that failed for another one are tried again, a few times."""
-        pause = FIRST_PAUSE
-        for _ in range(TRIES - 1):
-            try:
-                return await work(connection)
-            except Exception as error:
-                if not is_conflict(error):
-                    raise
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            pause = min(2 * pause, LONGEST_PAUSE)
-        return await work(connection)
 
     def _end_what_is_late(self) -> None:
         """Answer those who have waited too long, and end what takes too long; look again while there is something."""
