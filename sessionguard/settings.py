@@ -32,9 +32,8 @@ NAMESPACE = kinds.Kind(
     re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}").fullmatch,
 )
 RESET = kinds.Kind(GRAMMAR, lambda value: isinstance(value, ResetPolicy), ResetPolicy.parse)
-RETENTION = kinds.optional(
-    kinds.seconds(2 * HOUR, CENTURY)._replace(expects="seconds (or 30d, 12h) of at least two hours")
-)
+IDLE = kinds.seconds(2 * HOUR, CENTURY)._replace(expects="seconds (or 30d, 12h) of at least two hours")
+RETENTION = kinds.optional(IDLE)
 STORE = kinds.Kind(
     "a store URL such as disk:///var/lib/app/sessions, or a store object",
     lambda value: isinstance(value, SessionStore) or ":" in value,

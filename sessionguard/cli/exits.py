@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import typer
 
-from sessionguard.errors import ConfigurationError, SessionGuardError, StoreRetired, StoreUnavailable
+from sessionguard.errors import ConfigurationError, Refusal, SessionGuardError, StoreRetired, StoreUnavailable
 
 
 class Exit(enum.IntEnum):
@@ -33,7 +33,9 @@ def explained() -> Iterator[None]:
     except StoreUnavailable as error:
         raise _exit(error, Exit.LATER) from error
     except SessionGuardError as error:
-        raise _exit(error, Exit.FINDING) from error
+        # What a client would be told is wrong with its request is wrong with the call.
+        wrong = isinstance(error, Refusal) and error.status < 500
+        raise _exit(error, Exit.USAGE if wrong else Exit.FINDING) from error
 
 
 def _exit(error: SessionGuardError, code: Exit) -> typer.Exit:

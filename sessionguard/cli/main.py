@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from sessionguard.cli import store
+from sessionguard.cli import sessions, store
 from sessionguard.cli.demo import demo
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo)
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(store.app, name="store")
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from sessionguard.cli.copy_report import CopyReport, status_of
 from sessionguard.cli.exits import explained
 from sessionguard.cli.opening import named, open_store
+from sessionguard.cli.progress import progress
 from sessionguard.copying import StoreCopy
 from sessionguard.errors import ConfigurationError, StoreRetired
 from sessionguard.moving import Move, move
@@ -58,8 +56,8 @@ async def _copy(source_url: str, target_url: str, options: CopyOptions) -> CopyR
     try:
         retirable, adopting = _checked(source, target, names, options)
         await _reach(target, names[1])
-        with _progress() as progress:
-            copy = StoreCopy(source, adopting, dry=options.dry, watch=progress)
+        with progress() as shown:
+            copy = StoreCopy(source, adopting, dry=options.dry, watch=CopyProgress(shown))
             if retirable is None:
                 moved = Move(None, await copy.settle())
             else:
@@ -112,12 +110,3 @@ class CopyProgress:
             self._progress.update(self._task, description=f"pass {number}", total=self._rows)
         self._pass, self._rows = number, rows
         self._progress.update(self._task, completed=rows)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[CopyProgress]:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
-    # To anything but a terminal it would write an empty line.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield CopyProgress(progress)

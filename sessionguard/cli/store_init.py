@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
 import typer
 
 from sessionguard.cli.exits import explained
 from sessionguard.cli.opening import open_store
+from sessionguard.cli.options import StoreUrl
 
-Url = Annotated[str, typer.Option("--store", envvar="SESSIONGUARD_STORE", help="The URL of the store.")]
 
-
-def init(url: Url = "disk:") -> None:
+def init(store: StoreUrl = "disk:") -> None:
     """Make what the store needs: the tables of a database, or a directory. What is there already stays as it is.
 
     Exits with 2 when the store cannot be used as it is named, and 75 when it does not answer; try again then.
     """
     with explained():
-        location = asyncio.run(_prepare(url))
+        location = asyncio.run(_prepare(store))
     typer.echo(f"The store is ready: {location}")
 
 

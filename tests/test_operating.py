@@ -1,0 +1,62 @@
+"""docs/operating.md is true: every command on the page is run as it stands, in another directory than the system's."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from operators import SILENT, fill
+
+from sessionguard import SessionRecord
+from sessionguard.keys import row_key
+from sessionguard.stores.disk.store import DiskStore
+
+PAGE = Path(__file__).parents[1] / "docs" / "operating.md"
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+NOW = int(time.time() * 1000)
+DAY = 86_400_000
+
+SAID = {
+    "sessions list": [r"HASH", r"agent:main:my-chat\n", r"now         goes on\n", r"had the session id id-0, and has "],
+    "sessions show --hash": [r"key         agent:main:my-chat\n"],
+    "sessions prune": [r"1 of 2 conversations", r"1 were removed\.", r"This conversation was forgotten"],
+}
+"""Words of a block, and patterns of what it says."""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A shell of somebody who runs an application with two conversations."""
+    directory = tmp_path / "sessions"
+    idle = {"my-chat": 0, "old": 40 * DAY}
+    rows = [
+        (row_key("default", None, f"agent:main:{key}"), SessionRecord(f"id-{number}", NOW - ago, NOW - ago))
+        for number, (key, ago) in enumerate(idle.items())
+    ]
+    fill(DiskStore(directory), rows)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, **SILENT, "PATH": path, "SESSIONGUARD_STORE": f"disk://{directory}"}
+
+
+@pytest.mark.parametrize("words", SAID)
+def test_a_block_does_what_the_page_says(words: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """Every command ends well, and says what it should."""
+    (block,) = [block for block in BLOCKS if words in block]
+    script = block.replace("/var/lib/app", str(tmp_path))
+    run = subprocess.run(
+        ["bash", "-ec", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
+    for pattern in SAID[words]:
+        assert re.search(pattern, run.stdout), (pattern, run.stdout)
+
+
+def test_every_block_is_run() -> None:
+    """A new one needs its words in the table."""
+    assert [sum(words in block for words in SAID) for block in BLOCKS] == [1] * len(BLOCKS)
