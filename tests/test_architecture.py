@@ -62,6 +62,7 @@ LIBRARIES = {
     "asgiref": {"asgi", "testing"},
     "diskcache": {"stores/disk"},
     "httpx": {"proxy", "testing", "cli"},
+    "ijson": {"cli"},
     "msgpack": {"codec"},
     "platformdirs": {"stores/embedded", "cli"},
     "pluggy": {"hookspecs", "openclaw", "stores/__init__", "plugins"},

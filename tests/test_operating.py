@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from gateway import entry, write_json
 from operators import SILENT, fill
 
 from sessionguard import SessionRecord
@@ -24,6 +25,8 @@ DAY = 86_400_000
 SAID = {
     "sessions list": [r"HASH", r"agent:main:my-chat\n", r"now         goes on\n", r"had the session id id-0, and has "],
     "sessions show --hash": [r"key         agent:main:my-chat\n"],
+    "import openclaw": [r"1 adopted(?s:.*)nothing was written(?s:.*)1 adopted", r"1 were left out"],
+    "sessionguard export": [],
     "sessions prune": [r"1 of 2 conversations", r"1 were removed\.", r"This conversation was forgotten"],
 }
 """Words of a block, and patterns of what it says."""
@@ -39,8 +42,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
         for number, (key, ago) in enumerate(idle.items())
     ]
     fill(DiskStore(directory), rows)
+    gateway = tmp_path / ".openclaw" / "agents" / "main" / "sessions"
+    gateway.mkdir(parents=True)
+    write_json(gateway / "sessions.json", {"agent:main:theirs": entry("id-theirs"), "agent:main:cron:1": entry("x")})
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, **SILENT, "PATH": path, "SESSIONGUARD_STORE": f"disk://{directory}"}
+    return {**os.environ, **SILENT, "PATH": path, "HOME": str(tmp_path), "SESSIONGUARD_STORE": f"disk://{directory}"}
 
 
 @pytest.mark.parametrize("words", SAID)

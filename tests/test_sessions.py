@@ -352,7 +352,7 @@ WRONG = {
     "too short a time": (["prune", "--idle", "1h"], "--idle: '1h' is not legal; expected seconds (or 30d, 12h)"),
     "no time": (["prune", "--idle", "soon"], "--idle: 'soon' is not legal"),
     "no namespace": (["list", "--namespace", "a/b"], "namespace: 'a/b' is not legal"),
-    "a hash to reset": (["reset", "#00"], "to reset a conversation, give its key"),
+    "a hash to reset": (["reset", f"#{0:064}"], "to reset a conversation, give its key"),
 }
 
 

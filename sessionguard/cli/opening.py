@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from sessionguard.plugins import PluginRegistry
 from sessionguard.settings import GuardSettings, disabled_plugins
 from sessionguard.store import SessionStore
 from sessionguard.stores.embedded.store import EmbeddedStore
+
+_HASHED = re.compile("#[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,24 @@ class Place:
     def row_key(self, raw_key: str, agent: str | None = None, principal: str | None = None) -> str:
         """Return where a conversation is kept; raises a Refusal for a key that is not legal.
 
-        What listings show instead of a key, `#` and its HMAC, is understood as well. Raises ConfigurationError when
-        conversations belong to principals and none is named.
+        Raises ConfigurationError when conversations belong to principals and none is named.
         """
-        if raw_key.startswith("#"):
-            return f"{self.settings.namespace}/{raw_key}"
         if self.knows_principals and not principal:
             raise ConfigurationError("conversations belong to principals here; say whose it is, with --principal")
         settings = self.settings
         key = canonical(raw_key, agent, default_agent=settings.default_agent, max_length=settings.max_key_length)
         return row_key(settings.namespace, principal, key, settings.key_secret)
+
+    def listed_row_key(self, text: str, agent: str | None = None, principal: str | None = None) -> str:
+        """Return the same for a key, or for the hash that a store with a `key_secret` lists in its place."""
+        if is_hashed(text):
+            return f"{self.settings.namespace}/{text}"
+        return self.row_key(text, agent, principal)
+
+
+def is_hashed(text: str) -> bool:
+    """Whether this is what a row with a `key_secret` shows instead of its key."""
+    return _HASHED.fullmatch(text) is not None
 
 
 def open_place(url: str, **options: Any) -> Place:

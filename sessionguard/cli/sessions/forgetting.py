@@ -60,7 +60,7 @@ async def _forget(
     url: str, namespace: str | None, named: tuple[str, str | None, str | None], yes: bool
 ) -> tuple[Status, Mapping[str, Any]]:
     async with existing_place(url, namespace=namespace) as place:
-        row_key = place.row_key(*named)
+        row_key = place.listed_row_key(*named)
         record = await place.store.get(row_key)
         if record is None:
             return Status.ABSENT, {}

@@ -10,7 +10,7 @@ import typer
 
 from sessionguard import SessionGuard
 from sessionguard.cli.exits import Exit, explained
-from sessionguard.cli.opening import Place, existing_place
+from sessionguard.cli.opening import Place, existing_place, is_hashed
 from sessionguard.cli.options import Agent, AsJson, Key, Namespace, Principal, StoreUrl
 from sessionguard.errors import ConfigurationError
 
@@ -41,7 +41,7 @@ def reset(
 async def _reset(
     url: str, namespace: str | None, key: str, agent: str | None, principal: str | None
 ) -> dict[str, Any] | None:
-    if key.startswith("#"):
+    if is_hashed(key):
         raise ConfigurationError("this store holds hashes instead of keys; to reset a conversation, give its key")
     async with existing_place(url, namespace=namespace) as place:
         before = await place.store.get(place.row_key(key, agent, principal))

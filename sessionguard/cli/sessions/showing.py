@@ -60,7 +60,7 @@ async def _show(
     async with existing_place(url, namespace=namespace) as place:
         now = await place.store.ping()
         if key is not None:
-            row_key = place.row_key(key, agent, principal)
+            row_key = place.listed_row_key(key, agent, principal)
             record = await place.store.get(row_key)
             found = [] if record is None else [Conversation(row_key, record)]
         else:
