@@ -27,6 +27,7 @@ SAID = {
     "sessions show --hash": [r"key         agent:main:my-chat\n"],
     "import openclaw": [r"1 adopted(?s:.*)nothing was written(?s:.*)1 adopted", r"1 were left out"],
     "sessionguard export": [],
+    "sessionguard plugins": [r"active   openclaw, of sessionguard \d", r"stores: disk:, memory:, sqlite:"],
     "sessions prune": [r"1 of 2 conversations", r"1 were removed\.", r"This conversation was forgotten"],
 }
 """Words of a block, and patterns of what it says."""
