@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sessionguard import ConfigurationError, GuardSettings, SessionStore, StoreUnavailable
+from sessionguard import ConfigurationError, GuardSettings, SessionRecord, SessionStore, StoreUnavailable
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
@@ -221,3 +222,23 @@ async def test_a_write_that_fails_halfway_leaves_nothing_behind(kind: type[Embed
     await store.aclose()
 
     assert row is None
+
+
+@pytest.mark.parametrize("store_class", [DiskStore, SqliteStore])
+def test_a_late_page_costs_no_more_than_an_early_one(tmp_path: Path, store_class: type[EmbeddedStore]) -> None:
+    """Else a walk over a million rows would step over most of them again and again. Counted, not timed."""
+    database = store_class.open_database(tmp_path / "sessions" / store_class.file_name, "full", False)
+    names = [f"key-{number:05}" for number in range(5000)]
+    with database.transaction():
+        database.write({name: SessionRecord(name, 1, 1) for name in names})
+    steps: Counter[str] = Counter()
+
+    def page(name: str, after: str) -> list[str]:
+        database._connection.set_progress_handler(lambda: steps.update([name]), 10)
+        return [key for key, _ in database.page("key-", after, 10)]
+
+    early, late = page("early", ""), page("late", names[-20])
+    database.close()
+
+    assert (early, late) == (names[:10], names[-19:-9])
+    assert steps["late"] <= 2 * steps["early"]

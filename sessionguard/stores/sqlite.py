@@ -11,7 +11,7 @@ from sessionguard.codec import decode, encode
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import SessionRecord
 from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection
-from sessionguard.stores.embedded.database import Found, marks, portions, read_or_blame, transaction
+from sessionguard.stores.embedded.database import Found, beginning, marks, portions, read_or_blame, transaction
 from sessionguard.stores.embedded.place import prepare
 from sessionguard.stores.embedded.retirement import CheckedSchema, RetirementMark, inspect, schema_of_mark
 from sessionguard.stores.embedded.store import EmbeddedStore
@@ -48,8 +48,9 @@ class SqliteDatabase:
             self._connection.execute(f"DELETE FROM Sessions WHERE key IN ({marks(len(some))})", some)
 
     def page(self, start: str, after: str, limit: int) -> Sequence[tuple[str, SessionRecord]]:
-        query = "SELECT key, row FROM Sessions WHERE key >= ? AND key > ? ORDER BY key LIMIT ?"
-        rows = self._connection.execute(query, (start, after, limit)).fetchall()
+        compare, bound = beginning(start, after)
+        query = f"SELECT key, row FROM Sessions WHERE key {compare} ? ORDER BY key LIMIT ?"
+        rows = self._connection.execute(query, (bound, limit)).fetchall()
         return [(key, _decoded(row)) for key, row in rows]
 
     def keys(self, after: str, limit: int) -> Sequence[str]:

@@ -16,7 +16,7 @@ import diskcache
 from sessionguard.records import SessionRecord
 from sessionguard.stores.disk.strict import StrictDisk
 from sessionguard.stores.embedded.checking import SYNCHRONOUS, checked_connection, not_ours
-from sessionguard.stores.embedded.database import Found, marks, portions, read_or_blame, transaction
+from sessionguard.stores.embedded.database import Found, beginning, marks, portions, read_or_blame, transaction
 from sessionguard.stores.embedded.place import prepare
 from sessionguard.stores.embedded.retirement import CheckedSchema, RetirementMark, inspect, schema_of_mark
 
@@ -113,8 +113,9 @@ class DiskcacheDatabase:
             self._execute(f"DELETE FROM Cache WHERE raw = 1 AND key IN ({marks(len(some))})", some)
 
     def page(self, start: str, after: str, limit: int) -> Sequence[tuple[str, SessionRecord]]:
-        query = "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key > ? ORDER BY key LIMIT ?"
-        rows = self._execute(query, (start, after, limit)).fetchall()
+        compare, bound = beginning(start, after)
+        query = f"SELECT key, raw, mode, filename, value FROM Cache WHERE key {compare} ? ORDER BY key LIMIT ?"
+        rows = self._execute(query, (bound, limit)).fetchall()
         get, fetch = self._disk.get, self._disk.fetch
         return [(get(key, raw), fetch(mode, name, value, False)) for key, raw, mode, name, value in rows]
 

@@ -72,6 +72,14 @@ def marks(count: int, each: str = "?") -> str:
     return ", ".join([each] * count)
 
 
+def beginning(start: str, after: str) -> tuple[str, str]:
+    """Return the comparison that keys of a page must pass, as an operator of SQL and the key beside it.
+
+    It is one, because of two SQLite would seek the first alone, and step over all rows between them on every page.
+    """
+    return (">", after) if after else (">=", start)
+
+
 def read_or_blame(decode: Callable[..., SessionRecord], *stored: object) -> Found:
     """Return the row that is stored, or the error that it is none."""
     try:
