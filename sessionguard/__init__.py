@@ -19,15 +19,27 @@ from sessionguard.errors import (
 from sessionguard.freshness import ResetPolicy, ResetRule
 from sessionguard.hookspecs import hookimpl
 from sessionguard.middleware import SessionGuard, get_resolution
-from sessionguard.records import ExplicitSession, Origin, Reservation, Resolution, Retirement, SessionRecord, Touch
+from sessionguard.records import (
+    Diagnosis,
+    ExplicitSession,
+    Origin,
+    Reservation,
+    Resolution,
+    Retirement,
+    SessionRecord,
+    Touch,
+    Verdict,
+)
 from sessionguard.settings import GuardSettings
-from sessionguard.store import AdoptingStore, RetirableStore, SessionStore
+from sessionguard.store import AdoptingStore, DiagnosableStore, RetirableStore, SessionStore
 
 __all__ = (
     "AdoptingStore",
     "AgentMismatch",
     "ConfigurationError",
     "CorruptRecord",
+    "DiagnosableStore",
+    "Diagnosis",
     "ExplicitSession",
     "GuardSettings",
     "InvalidAgentId",
@@ -52,6 +64,7 @@ __all__ = (
     "StoreRetired",
     "StoreUnavailable",
     "Touch",
+    "Verdict",
     "get_resolution",
     "hookimpl",
 )

@@ -71,6 +71,24 @@ class Retirement:
     finished: bool = False
 
 
+class Verdict(str, enum.Enum):
+    """How things are: well, in need of a look, or wrong."""
+
+    GREEN = "green"
+    YELLOW = "yellow"
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found where somebody looked: the `subject`, a sentence about it, and how it is mended if it need be."""
+
+    subject: str
+    verdict: Verdict
+    says: str
+    cure: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Touch:
     """A sign of life for one conversation: somebody used `session_id` `age` milliseconds ago.

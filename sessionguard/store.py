@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from time import time_ns
 from typing import ClassVar, Literal
 
-from sessionguard.records import Reservation, Retirement, SessionRecord, Touch
+from sessionguard.records import Diagnosis, Reservation, Retirement, SessionRecord, Touch
 
 Coordination = Literal["process", "host", "cluster"]
 REACH: tuple[Coordination, ...] = ("process", "host", "cluster")
@@ -140,3 +140,11 @@ class RetirableStore(SessionStore):
     @abc.abstractmethod
     async def revive(self) -> None:
         """Let the store serve again with the rows it has; harmless for one that is not retired."""
+
+
+class DiagnosableStore(SessionStore):
+    """A store that can say how its server is, for `sessionguard doctor`."""
+
+    @abc.abstractmethod
+    async def diagnose(self) -> Sequence[Diagnosis]:
+        """Open the store if need be, and return what was found, good and bad; raises as `ping` does."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from gateway import entry, write_json
+from live import free_port
 from operators import SILENT, fill
 
 from sessionguard import SessionRecord
@@ -27,6 +28,8 @@ SAID = {
     "sessions show --hash": [r"key         agent:main:my-chat\n"],
     "import openclaw": [r"1 adopted(?s:.*)nothing was written(?s:.*)1 adopted", r"1 were left out"],
     "sessionguard export": [],
+    "sessionguard doctor\n": [r"green   race: 3 processes, 480 calls for 40 conversations: one id each"],
+    "sessionguard doctor --url": [r"red     headers: (?s:.*)have a look", r"green   transcripts: 0 sessions"],
     "sessionguard plugins": [r"active   openclaw, of sessionguard \d", r"stores: disk:, memory:, sqlite:"],
     "sessions prune": [r"1 of 2 conversations", r"1 were removed\.", r"This conversation was forgotten"],
 }
@@ -54,7 +57,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_a_block_does_what_the_page_says(words: str, environment: dict[str, str], tmp_path: Path) -> None:
     """Every command ends well, and says what it should."""
     (block,) = [block for block in BLOCKS if words in block]
-    script = block.replace("/var/lib/app", str(tmp_path))
+    script = block.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}")
     run = subprocess.run(
         ["bash", "-ec", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

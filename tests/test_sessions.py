@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from operation import operate
 from operators import command, fill, on_a_terminal, process, rows
 
 from sessionguard import SessionRecord, hookimpl
@@ -412,3 +413,9 @@ def test_a_duration_is_said_in_its_largest_unit(milliseconds: int, text: str) ->
 def test_a_time_beyond_all_calendars_is_shown_as_it_is() -> None:
     """A row may hold one, and must not break the list."""
     assert moment(2**53) == f"{2**53} ms"
+
+
+@pytest.mark.parametrize("scheme", ["disk", "sqlite"])
+def test_an_operator_gets_through_the_day(tmp_path: Path, scheme: str) -> None:
+    """Every command, as processes of their own, one after the other."""
+    operate(f"{scheme}://{tmp_path}/store", tmp_path)

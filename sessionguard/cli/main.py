@@ -6,11 +6,13 @@ import typer
 
 from sessionguard.cli import import_openclaw, sessions, store
 from sessionguard.cli.demo import demo
+from sessionguard.cli.doctor import doctor
 from sessionguard.cli.export_openclaw import export
 from sessionguard.cli.plugins import plugins
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo)
+app.command()(doctor)
 app.command()(export)
 app.command()(plugins)
 app.add_typer(import_openclaw.app, name="import")

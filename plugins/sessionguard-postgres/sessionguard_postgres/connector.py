@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from sessionguard import ConfigurationError, StoreUnavailable
+from sessionguard import ConfigurationError, Diagnosis, StoreUnavailable, Verdict
 from sessionguard_postgres import statements
 from sessionguard_postgres.faults import INIT
 from sessionguard_postgres.url import PostgresUrl
@@ -25,13 +25,15 @@ SESSION = {
 }
 """Settings of our sessions; a pooler could not keep them from others. The server is to give up before we do."""
 
+WEAK = ("off", "local", "remote_write")
+
 
 class Connector:
-    """Opens connections to the server of a URL; `warnings` are what it found on its way."""
+    """Opens connections to the server of a URL; `diagnoses` are what it found on its way."""
 
     def __init__(self, url: PostgresUrl) -> None:
         self.location = url.location
-        self.warnings: tuple[str, ...] = ()
+        self.diagnoses: tuple[Diagnosis, ...] = ()
         self._url = url
         self._arguments: dict[str, Any] = {
             "timeout": url.connect_timeout,
@@ -85,7 +87,7 @@ class Connector:
             raise ConfigurationError(f"store: {self.location} is older than Postgres 13, which is the oldest we know")
         if not server["prepared"] and self._url.create_schema:
             await connection.execute(statements.SCHEMA)
-        self.warnings = tuple(self._found(server["fsync"]))
+        self.diagnoses = tuple(self._found(server))
 
     async def _check_schema(self, connection: Connection) -> None:
         try:
@@ -107,11 +109,33 @@ class Connector:
             f"store: {self.location} is a standby or read-only; name the primary, or all hosts, separated by commas"
         )
 
-    def _found(self, fsync: bool) -> Iterator[str]:
-        if not fsync:
-            yield "the server runs with fsync=off: a crash of its host can lose conversations, or all of them"
-        if self._url.synchronous_commit in ("off", "local", "remote_write"):
-            yield f"synchronous_commit={self._url.synchronous_commit}: a crash or a failover can lose new conversations"
+    def _found(self, server: asyncpg.Record) -> Iterator[Diagnosis]:
+        yield Diagnosis("recovery", Verdict.GREEN, "the server is a primary, and takes writes")
+        yield _fsync(server["fsync"])
+        # Reservations raise what the session has, unless the URL asks for less.
+        yield _durability(self._url.synchronous_commit or "on")
+
+
+def _fsync(on: bool) -> Diagnosis:
+    if on:
+        return Diagnosis("fsync", Verdict.GREEN, "fsync is on")
+    return Diagnosis(
+        "fsync",
+        Verdict.YELLOW,
+        "the server runs with fsync=off: a crash of its host can lose conversations, or all of them",
+        "set fsync = on",
+    )
+
+
+def _durability(level: str) -> Diagnosis:
+    if level not in WEAK:
+        return Diagnosis("durability", Verdict.GREEN, f"reservations are made with synchronous_commit={level}")
+    return Diagnosis(
+        "durability",
+        Verdict.YELLOW,
+        f"synchronous_commit={level}: a crash or a failover can lose new conversations",
+        "take synchronous_commit out of the URL",
+    )
 
 
 @contextlib.contextmanager

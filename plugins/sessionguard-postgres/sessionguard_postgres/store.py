@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from sessionguard import (
     AdoptingStore,
+    DiagnosableStore,
+    Diagnosis,
     GuardSettings,
     Reservation,
     SessionRecord,
     StoreUnavailable,
     Touch,
+    Verdict,
 )
 from sessionguard_postgres import statements, url
 from sessionguard_postgres.connector import Connector
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 PAGE = 500
 
 
-class PostgresStore(AdoptingStore):
+class PostgresStore(AdoptingStore, DiagnosableStore):
     """Rows in a table of a Postgres server, shared by all hosts that reach it. `retention` is in milliseconds.
 
     Raises ConfigurationError for a URL that is not understood.
@@ -56,7 +59,12 @@ class PostgresStore(AdoptingStore):
         return self._connector.location
 
     def warnings(self) -> Sequence[str]:
-        return self._connector.warnings
+        found = self._connector.diagnoses
+        return tuple(each.says for each in found if each.verdict is not Verdict.GREEN)
+
+    async def diagnose(self) -> Sequence[Diagnosis]:
+        await self.ping()
+        return self._connector.diagnoses
 
     async def prepare(self) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from sessionguard import ConfigurationError
+from sessionguard import ConfigurationError, Diagnosis, Verdict
 
 OLDEST, COUNTS_REPLICAS = (6, 2), (6, 2, 7)
 KEEPS_ALL = "noeviction"
@@ -41,24 +41,48 @@ def check(info: Mapping[str, str], *, expires: bool, may_evict: bool) -> None:
 
 def warnings(info: Mapping[str, str], *, expires: bool) -> Iterator[str]:
     """Say what can cost conversations here, one sentence each."""
+    for diagnosis in diagnoses(info, expires=expires):
+        if diagnosis.verdict is not Verdict.GREEN:
+            yield diagnosis.says if diagnosis.cure is None else f"{diagnosis.says}; {diagnosis.cure}"
+
+
+def diagnoses(info: Mapping[str, str], *, expires: bool) -> Iterator[Diagnosis]:
+    """Say how a server that `check` has let pass keeps conversations."""
     policy = info.get("maxmemory_policy", KEEPS_ALL)
     if policy != KEEPS_ALL and (expires or not policy.startswith(KEEPS_LASTING)):
-        yield f"conversations can be evicted: maxmemory-policy is {policy}"
-    if info.get("aof_enabled") == "0":
-        yield (
-            "appendonly is off: a restart of the server loses what is younger than its last snapshot, or everything;"
-            " set appendonly yes"
-        )
+        yield Diagnosis("eviction", Verdict.YELLOW, f"conversations can be evicted: maxmemory-policy is {policy}")
+    else:
+        yield Diagnosis("eviction", Verdict.GREEN, f"maxmemory-policy is {policy}: no conversation is evicted")
+    yield _persistence(info)
+    yield _replication(info)
+
+
+def _persistence(info: Mapping[str, str]) -> Diagnosis:
+    if info.get("aof_enabled") != "0":
+        on = "appendonly is on" if "aof_enabled" in info else "the server does not say; ask whoever runs it"
+        return Diagnosis("persistence", Verdict.GREEN, on)
+    return Diagnosis(
+        "persistence",
+        Verdict.YELLOW,
+        "appendonly is off: a restart of the server loses what is younger than its last snapshot, or everything",
+        "set appendonly yes",
+    )
+
+
+def _replication(info: Mapping[str, str]) -> Diagnosis:
     replicas = info.get("connected_slaves", "0")
-    if replicas != "0":
-        # The field is there only where min-replicas-to-write is set.
-        needed = "set" if "min_slaves_good_slaves" in info else "not set, and should be at least 1"
-        if _version(info) < COUNTS_REPLICAS:
-            needed += ", but Redis before 6.2.7 does not apply it to scripts"
-        yield (
-            f"{replicas} connected replicas, min-replicas-to-write is {needed}: replication is asynchronous, so a"
-            " failover can lose conversations begun just before it"
-        )
+    if replicas == "0":
+        return Diagnosis("replicas", Verdict.GREEN, "there are none, so none can be behind")
+    # The field is there only where min-replicas-to-write is set.
+    needed = "set" if "min_slaves_good_slaves" in info else "not set, and should be at least 1"
+    if _version(info) < COUNTS_REPLICAS:
+        needed += ", but Redis before 6.2.7 does not apply it to scripts"
+    return Diagnosis(
+        "replicas",
+        Verdict.YELLOW,
+        f"{replicas} connected replicas, min-replicas-to-write is {needed}: replication is asynchronous, so a"
+        " failover can lose conversations begun just before it",
+    )
 
 
 def _version(info: Mapping[str, str]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from sessionguard import AdoptingStore, Reservation, SessionRecord, Touch
+from sessionguard import AdoptingStore, DiagnosableStore, Diagnosis, Reservation, SessionRecord, Touch
 from sessionguard_redis import inspection, row
 from sessionguard_redis.client import RedisClient
 from sessionguard_redis.connecting import connection_to
@@ -28,7 +28,7 @@ PAGE = 500
 SPECIAL = re.compile(rb"[*?\[\]\\]")
 
 
-class RedisStore(AdoptingStore):
+class RedisStore(AdoptingStore, DiagnosableStore):
     """Rows as strings of a Redis or Valkey server, shared by all hosts that reach it.
 
     `retention`, in milliseconds, is how long a row is kept unused; None keeps it for ever.
@@ -40,7 +40,8 @@ class RedisStore(AdoptingStore):
         self._url = url
         self._prefix = url.prefix.encode()
         self._retention = retention or 0
-        self._warnings: Sequence[str] = ()
+        self._expires = self._retention > 0
+        self._info: Mapping[str, str] = {}
         self._may_be_clustered = True
         self._failures = Failures(url.place)
         self._clients = LoopClients(lambda: Routes(self._client))
@@ -55,7 +56,11 @@ class RedisStore(AdoptingStore):
         return self._url.place
 
     def warnings(self) -> Sequence[str]:
-        return self._warnings
+        return tuple(inspection.warnings(self._info, expires=self._expires)) if self._info else ()
+
+    async def diagnose(self) -> Sequence[Diagnosis]:
+        await self.ping()
+        return tuple(inspection.diagnoses(self._info, expires=self._expires))
 
     async def get(self, key: str) -> SessionRecord | None:
         routes = self._clients.current()
@@ -131,9 +136,8 @@ class RedisStore(AdoptingStore):
         return RedisClient(lanes)
 
     def _inspect(self, info: Mapping[str, str]) -> None:
-        expires = self._retention > 0
-        inspection.check(info, expires=expires, may_evict=self._url.may_evict)
-        self._warnings = tuple(inspection.warnings(info, expires=expires))
+        inspection.check(info, expires=self._expires, may_evict=self._url.may_evict)
+        self._info = info
         self._may_be_clustered = info.get("cluster_enabled", "0") != "0"
         self._failures.are_over()
 

@@ -38,7 +38,7 @@ def prepare(directory: Path, name: str, *, remote_allowed: bool = False) -> Path
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=0o700)
         _check_private(directory, stat.S_ISDIR, "directory", 0o700)
-        if not remote_allowed and (kind := file_system(directory)) and (kind in REMOTE or kind.startswith("fuse")):
+        if not remote_allowed and (kind := file_system(directory)) and is_remote(kind):
             raise ConfigurationError(
                 f"store: {directory} is on a network file system ({kind}), whose locks this store cannot trust; use a"
                 " local disk, or add ?network_filesystem=on to the URL if only this host ever opens it"
@@ -75,6 +75,11 @@ def file_system(path: Path) -> str | None:
     number = f"{os.major(device)}:{os.minor(device)}"
     mounts = (line.partition(" - ") for line in lines)
     return next((tail.split()[0] for fields, _, tail in mounts if fields.split()[2] == number), None)
+
+
+def is_remote(kind: str) -> bool:
+    """Whether the locks of a file system of this type are no use to the other hosts that have it, or may be none."""
+    return kind in REMOTE or kind.startswith("fuse")
 
 
 def warnings(directory: Path) -> Iterator[str]:
