@@ -9,15 +9,18 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from gateway import entry, write_json
-from live import free_port
+from live import free_port, running
 from operators import SILENT, fill
 
 from sessionguard import SessionRecord
 from sessionguard.keys import row_key
 from sessionguard.stores.disk.store import DiskStore
 
+README = Path(__file__).parents[1] / "README.md"
+FIRST_BLOCK = README.read_text().partition("```python\n")[2].partition("```")[0]
 PAGE = Path(__file__).parents[1] / "docs" / "operating.md"
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 NOW = int(time.time() * 1000)
@@ -34,6 +37,8 @@ SAID = {
     "sessions prune": [r"1 of 2 conversations", r"1 were removed\.", r"This conversation was forgotten"],
 }
 """Words of a block, and patterns of what it says."""
+SERVED = {"sessionguard run": 200, "sessionguard proxy": 502}
+"""Words of a block that serves, and what a request is answered with."""
 
 
 @pytest.fixture
@@ -67,6 +72,19 @@ def test_a_block_does_what_the_page_says(words: str, environment: dict[str, str]
         assert re.search(pattern, run.stdout), (pattern, run.stdout)
 
 
+@pytest.mark.parametrize(("words", "status"), SERVED.items())
+def test_a_block_that_serves_serves(words: str, status: int, environment: dict[str, str], tmp_path: Path) -> None:
+    """The first block of the README, and an upstream that is not there: what answers is behind a guard."""
+    (tmp_path / "mymodule.py").write_text(FIRST_BLOCK)
+    (block,) = [block for block in BLOCKS if words in block]
+    port = free_port()
+    script = re.sub(r"--port \d+", f"--port {port}", block).replace("18789", str(free_port()))
+    with running(["bash", "-c", f"exec {script}"], port, tmp_path, environment) as server:
+        answer = httpx.get(server.url, headers={"x-openclaw-session-key": "my-chat"}, timeout=20, trust_env=False)
+
+    assert (answer.status_code, answer.headers["x-sessionguard-status"]) == (status, "existing")
+
+
 def test_every_block_is_run() -> None:
-    """A new one needs its words in the table."""
-    assert [sum(words in block for words in SAID) for block in BLOCKS] == [1] * len(BLOCKS)
+    """A new one needs its words in a table."""
+    assert [sum(words in block for words in (*SAID, *SERVED)) for block in BLOCKS] == [1] * len(BLOCKS)

@@ -25,7 +25,8 @@ class Exit(enum.IntEnum):
 def explained() -> Iterator[None]:
     """Turn every error of ours into its message and its exit code."""
     # What stores and guards log is for workers; a command says itself what it does.
-    logging.getLogger("sessionguard").addHandler(logging.NullHandler())
+    log, silence = logging.getLogger("sessionguard"), logging.NullHandler()
+    log.addHandler(silence)
     try:
         yield
     except (ConfigurationError, StoreRetired) as error:
@@ -36,6 +37,8 @@ def explained() -> Iterator[None]:
         # What a client would be told is wrong with its request is wrong with the call.
         wrong = isinstance(error, Refusal) and error.status < 500
         raise _exit(error, Exit.USAGE if wrong else Exit.FINDING) from error
+    finally:
+        log.removeHandler(silence)
 
 
 def _exit(error: SessionGuardError, code: Exit) -> typer.Exit:
