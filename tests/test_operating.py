@@ -35,6 +35,7 @@ SAID = {
     "sessionguard doctor --url": [r"red     headers: (?s:.*)have a look", r"green   transcripts: 0 sessions"],
     "sessionguard plugins": [r"active   openclaw, of sessionguard \d", r"stores: disk:, memory:, sqlite:"],
     "sessions prune": [r"1 of 2 conversations", r"1 were removed\.", r"This conversation was forgotten"],
+    "sessionguard watch": [r"2 conversations(?s:.*)agent:main:my-chat"],
 }
 """Words of a block, and patterns of what it says."""
 SERVED = {"sessionguard run": 200, "sessionguard proxy": 502}

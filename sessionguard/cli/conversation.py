@@ -47,6 +47,11 @@ class Conversation:
     def line(self) -> str:
         """Return it as a line below `HEADING`; the key comes last, because it may be long."""
         record = self.record
-        owner = "" if self.principal is None else f"  of {self.principal}"
+        owner = "" if self.principal is None else f"  of {printable(self.principal)}"
         times = f"{moment(record.updated_at):<19}  {moment(record.session_started_at):<19}"
-        return f"{times}  {self.hash}  {record.session_id:<36}  {self.session_key}{owner}"
+        return f"{times}  {self.hash}  {record.session_id:<36}  {printable(self.session_key)}{owner}"
+
+
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal: a principal can be whatever a client has sent."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

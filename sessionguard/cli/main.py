@@ -11,6 +11,7 @@ from sessionguard.cli.export_openclaw import export
 from sessionguard.cli.plugins import plugins
 from sessionguard.cli.proxy import proxy
 from sessionguard.cli.run import run
+from sessionguard.cli.watch import watch
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo)
@@ -19,6 +20,7 @@ app.command()(export)
 app.command()(plugins)
 app.command()(proxy)
 app.command()(run)
+app.command()(watch)
 app.add_typer(import_openclaw.app, name="import")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(store.app, name="store")

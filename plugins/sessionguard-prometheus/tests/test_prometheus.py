@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,3 +188,32 @@ def test_the_alerts_of_the_readme_are_about_metrics_there_are(registry: Collecto
 
     assert {name.removesuffix("_total").removesuffix("_bucket") for name in named} <= known
     assert labels == {("code", ""), ("origin", ""), ("", "le")}
+
+
+def test_an_operator_watches_what_is_exposed(tmp_path: Path) -> None:
+    """`sessionguard watch --metrics` understands every one of them: requests, refusals, and calls to the store."""
+    (tmp_path / "watched.py").write_text(
+        "from prometheus_client import make_asgi_app\n"
+        "from sessionguard import SessionGuard\n"
+        "from sessionguard.testing import AppProbe\n"
+        "metrics = make_asgi_app()\n"
+        f"guarded = SessionGuard(AppProbe(), store='disk://{tmp_path}/sessions')\n"
+        "async def app(scope, receive, send):\n"
+        "    await (metrics if scope.get('path') == '/metrics' else guarded)(scope, receive, send)\n"
+    )
+    command = [Path(sys.executable).with_name("sessionguard"), "watch", "--json", "--looks", "2", "--interval", "2"]
+    with uvicorn("watched:app", tmp_path, app_dir=tmp_path) as server, httpx.Client(trust_env=False) as client:
+        ask = functools.partial(client.get, server.url)
+        ask(headers={"x-openclaw-session-key": "first"})
+        options = ["--store", f"disk://{tmp_path}/sessions", "--metrics", f"{server.url}/metrics"]
+        with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as watch:
+            assert watch.stdout is not None
+            watch.stdout.readline()
+            ask(headers={"x-openclaw-session-key": "second"})
+            ask(headers={"x-openclaw-session-key": "second"})
+            ask(headers={"x-openclaw-session-key": "not,one"})
+            rates = json.loads(watch.stdout.readline())["rates"]
+
+    assert set(rates["resolutions"]) == {"new", "existing"}
+    assert set(rates["refusals"]) == {"invalid_session_key"}
+    assert rates["store_seconds"]["reserve"]["mean_ms"] > 0

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sessionguard.cli.conversation import Conversation
+from sessionguard.cli.conversation import Conversation, printable
 from sessionguard.cli.exits import Exit, explained
 from sessionguard.cli.moments import moment, span
 from sessionguard.cli.opening import Place, existing_place
@@ -87,4 +87,4 @@ def _text(facts: Mapping[str, Any]) -> str:
         "last used": f"{moment(facts['updated_at'])}, {span(facts['idle'])} ago",
         "now": fate,
     }
-    return "\n".join(f"{name:<11} {value}" for name, value in lines.items() if value is not None)
+    return "\n".join(f"{name:<11} {printable(value)}" for name, value in lines.items() if value is not None)
