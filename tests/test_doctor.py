@@ -340,11 +340,12 @@ def test_a_store_that_its_processes_cannot_open_is_red(monkeypatch: pytest.Monke
     """What the process said last is the reason."""
     monkeypatch.setattr(plugins_module, "_installed", lambda: {"talkative": None})
     monkeypatch.setattr(plugins_module, "_load", lambda entry: TalkativePlugin)
-    found = asyncio.run(race.check(Talkative(), "talkative:"))
+    result = command("doctor", "--store", "talkative:", "--json")
+    (says,) = [each["says"] for each in json.loads(result.stdout) if each["verdict"] == "red"]
 
-    assert [each.verdict for each in found] == [RED]
-    assert "a process could not take part: " in found[0].says
-    assert "no plugin offers talkative: URLs" in found[0].says
+    assert result.exit_code == 1
+    assert "a process could not take part: " in says
+    assert "no plugin offers talkative: URLs" in says
 
 
 def test_a_process_that_says_nothing_is_not_waited_for(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -390,6 +390,17 @@ def test_an_export_is_a_sessions_file(gateway: Gateway) -> None:
     assert result.stderr == f"4 conversations in {gateway.url} were exported.\n"
 
 
+def test_an_export_shows_its_progress_to_a_person_alone(gateway: Gateway) -> None:
+    """A count that grows; the file goes into the pipe."""
+    gateway.take_over(entries={f"key-{number}": entry(f"id-{number}") for number in range(1500)})
+    code, output, shown = on_a_terminal("export", "-", "--store", gateway.url)
+    result = gateway.export()
+
+    assert (code, len(json.loads(output))) == (0, 1500)
+    assert b"exporting" in shown
+    assert json.loads(output) == json.loads(result.stdout)
+
+
 def test_an_export_of_nothing_is_a_file_too(gateway: Gateway) -> None:
     """An empty object."""
     gateway.take_over(entries=ENTRIES)

@@ -280,7 +280,11 @@ def test_variables_of_plugins_are_printed_without_their_values(monkeypatch: pyte
 
     monkeypatch.setattr(plugins_module, "_installed", lambda: {"weather": None})
     monkeypatch.setattr(plugins_module, "_load", lambda entry: Weather)
-    lines = list(configure({}, {}, {"SESSIONGUARD_WEATHER": "rain"}).lines())
+    environ = {"SESSIONGUARD_WEATHER": "rain", "SESSIONGUARD_KEY_SECRET": "a secret of many characters"}
+    lines = list(configure({"namespace": "two"}, {}, environ).lines())
 
     assert lines[-1] == "  SESSIONGUARD_WEATHER (hidden)  [environment]"
+    assert "  key_secret         (hidden)  [SESSIONGUARD_KEY_SECRET]" in lines
+    assert "secret of" not in " ".join(lines)
+    assert environ["SESSIONGUARD_NAMESPACE"] == "two"
     assert len(lines) == len(GuardSettings.__dataclass_fields__) - 1 + 1

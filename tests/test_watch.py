@@ -153,8 +153,10 @@ def test_an_outage_is_a_line_too(room: Room, monkeypatch: pytest.MonkeyPatch) ->
     with contextlib.closing(sqlite3.connect(room.directory / "cache.db", isolation_level=None)) as intruder:
         intruder.execute("BEGIN IMMEDIATE")
         (only,) = room.looks("--looks", "1")
+        printed = command("watch", "--store", room.url, "--looks", "1")
 
     assert only == {"error": "The session store is busy; try again."}
+    assert (printed.exit_code, "The session store is busy; try again." in printed.stdout) == (0, True)
 
 
 def test_where_there_is_no_terminal_the_last_look_is_printed(room: Room) -> None:
@@ -200,6 +202,9 @@ def test_what_workers_count_is_shown_a_second(room: Room, tmp_path: Path) -> Non
             screen.expect(r"store a second: reserve [1-9][0-9,.]* of 2\.0 ms")
             screen.expect(r"turn_wait a second: [1-9][0-9,.]* of 500\.0 ms")
 
+        printed = command("watch", "--store", room.url, "--metrics", server.url, "--looks", "2", "--interval", "0.1")
+
+    assert "store a second: reserve " in printed.stdout
     assert first["rates"] == {}
     assert set(second["rates"]) == {"resolutions", "store_seconds", "turn_wait_seconds"}
     assert set(second["rates"]["resolutions"]) == {"existing", "new"}
@@ -207,9 +212,12 @@ def test_what_workers_count_is_shown_a_second(room: Room, tmp_path: Path) -> Non
 
 def test_workers_that_expose_nothing_are_told(room: Room) -> None:
     """The store is watched all the same."""
-    with room.watched("--metrics", f"http://127.0.0.1:{free_port()}/metrics") as screen:
+    metrics = ("--metrics", f"http://127.0.0.1:{free_port()}/metrics")
+    with room.watched(*metrics) as screen:
         screen.expect_exact("30 conversations")
         screen.expect_exact("does not answer")
+
+    assert room.looks("--looks", "1", *metrics)[0]["rates"] == {}
 
 
 async def test_a_worker_that_was_started_anew_counts_nothing_backwards(tmp_path: Path) -> None:
@@ -254,3 +262,17 @@ def test_the_pause_grows_with_the_store(room: Room, monkeypatch: pytest.MonkeyPa
 
     assert len(paused) == 1
     assert paused[0] >= 0.8
+
+
+def test_an_interrupt_is_how_it_ends(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error, and the store is closed; rich is told that there is a terminal."""
+
+    async def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(asyncio, "sleep", interrupt)
+    result = command("watch", "--store", room.url)
+
+    assert result.exit_code == 0
+    assert result.stdout.endswith("\x1b[?25h\x1b[?1049l")

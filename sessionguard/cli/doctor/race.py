@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from sessionguard.cli.doctor.findings import green, red, yellow
 from sessionguard.keys import row_key
@@ -123,10 +123,10 @@ async def _racer(plan: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 async def _say(racer: asyncio.subprocess.Process, text: str) -> None:
-    if racer.stdin is not None:
-        with contextlib.suppress(ConnectionError):
-            racer.stdin.write(text.encode())
-            await racer.stdin.drain()
+    pipe = cast("asyncio.StreamWriter", racer.stdin)
+    with contextlib.suppress(ConnectionError):
+        pipe.write(text.encode())
+        await pipe.drain()
 
 
 async def _ready(racer: asyncio.subprocess.Process) -> None:
@@ -139,14 +139,13 @@ async def _told(racer: asyncio.subprocess.Process, start: str) -> list[Answer]:
 
 
 async def _line(racer: asyncio.subprocess.Process, seconds: float) -> bytes:
-    if racer.stdout is None or racer.stderr is None:
-        raise _RacerFailed("it has no output")
+    output, errors = (cast("asyncio.StreamReader", pipe) for pipe in (racer.stdout, racer.stderr))
     try:
-        line = await asyncio.wait_for(racer.stdout.readline(), seconds)
+        line = await asyncio.wait_for(output.readline(), seconds)
     except asyncio.TimeoutError:
         raise _RacerFailed(f"it said nothing for {seconds:g} s") from None
     if not line:
-        said = (await racer.stderr.read()).decode(errors="replace").strip()
+        said = (await errors.read()).decode(errors="replace").strip()
         raise _RacerFailed(said.rpartition("\n")[2] or "it said nothing")
     return line
 
