@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -36,15 +37,18 @@ def on_a_terminal(*arguments: str) -> tuple[int, bytes, bytes]:
     """Run a command whose standard error is a terminal; returns its exit code, its output, and what was shown."""
     leader, follower = pty.openpty()
     env = {**os.environ, **SILENT, "TERM": "xterm", "COLUMNS": "100"}
-    run = subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=follower, env=env)
-    os.close(follower)
     shown = b""
-    with contextlib.suppress(OSError):  # How the end of a terminal is told.
-        while piece := os.read(leader, 4096):
-            shown += piece
-    os.close(leader)
-    output, _ = run.communicate(timeout=120)
-    return run.returncode, output, shown
+    # A file, since a pipe that nobody reads meanwhile would fill up.
+    with tempfile.TemporaryFile() as output:
+        run = subprocess.Popen([COMMAND, *arguments], stdout=output, stderr=follower, env=env)
+        os.close(follower)
+        with contextlib.suppress(OSError):  # How the end of a terminal is told.
+            while piece := os.read(leader, 4096):
+                shown += piece
+        os.close(leader)
+        code = run.wait(120)
+        output.seek(0)
+        return code, output.read(), shown
 
 
 def fill(store: AdoptingStore, rows: Iterable[tuple[str, SessionRecord]]) -> None:

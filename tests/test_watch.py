@@ -264,6 +264,14 @@ def test_the_pause_grows_with_the_store(room: Room, monkeypatch: pytest.MonkeyPa
     assert paused[0] >= 0.8
 
 
+def test_a_terminal_is_given_back(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the looks are over; rich is told that there is one."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = command("watch", "--store", room.url, "--looks", "1")
+
+    assert (result.exit_code, result.stdout.endswith("\x1b[?25h\x1b[?1049l")) == (0, True)
+
+
 def test_an_interrupt_is_how_it_ends(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """No error, and the store is closed; rich is told that there is a terminal."""
 
