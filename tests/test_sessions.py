@@ -125,6 +125,13 @@ def test_a_list_is_what_was_asked_for(desk: Desk, options: list[str], expected: 
     assert desk.listed(*options) == expected
 
 
+def test_the_newest_is_found_wherever_it_stands(desk: Desk) -> None:
+    """Behind as many others as are kept."""
+    desk.put({f"m{number}": record(number, DAY) for number in range(5)} | {"z": record(9, -1000)})
+
+    assert desk.listed("--newest", "--limit", "2") == ["z", "b"]
+
+
 def test_conversations_of_principals_are_listed_with_their_owners(desk: Desk) -> None:
     """The same key may be there several times."""
     desk.put({"b": record(3)}, principal="carol@example")
