@@ -78,9 +78,10 @@ async def _check_store(here: Place, checkup: Checkup) -> None:
     try:
         answers, found = await server.check(here.store, here.name)
         checkup.found += found
-        if answers:
-            checkup.found += await clock.check(here.store)
-            checkup.found += await race.check(here.store, here.url)
+        if not answers:
+            return
+        checkup.found += await clock.check(here.store)
+        checkup.found += await race.check(here.store, here.url)
     except StoreUnavailable as error:
         checkup.is_down = True
         checkup.found.append(red("store", f"{error}", "see that it runs and can be reached from here; try again later"))
