@@ -20,7 +20,7 @@ from live import free_port, uvicorn
 from operators import command, fill, process, rows
 from typer.testing import Result
 
-from sessionguard import DiagnosableStore, Diagnosis, SessionRecord, Verdict, hookimpl
+from sessionguard import ConfigurationError, DiagnosableStore, Diagnosis, SessionRecord, Verdict, hookimpl
 from sessionguard import plugins as plugins_module
 from sessionguard.cli.doctor import clock, durability, filesystem, free_space, race, racer, server, sqlite_version
 from sessionguard.cli.doctor import place as place_check
@@ -320,12 +320,19 @@ class Talkative(MemoryStore, DiagnosableStore):
         return [Diagnosis("weather", YELLOW, "it rains", "take an umbrella")]
 
 
+class Refusing(Talkative):
+    """One whose server must not be used."""
+
+    async def ping(self) -> int:
+        raise ConfigurationError("store: this server evicts; set its policy to noeviction")
+
+
 class TalkativePlugin:
-    """Offers it."""
+    """Offers both."""
 
     @hookimpl
     def sessionguard_register_stores(self) -> Mapping[str, Any]:
-        return {"talkative": lambda url, settings: Talkative()}
+        return {"talkative": lambda url, settings: Talkative(), "refusing": lambda url, settings: Refusing()}
 
 
 def test_a_store_that_says_how_its_server_is_is_listened_to() -> None:
@@ -334,6 +341,16 @@ def test_a_store_that_says_how_its_server_is_is_listened_to() -> None:
 
     assert answers
     assert [(each.subject, each.verdict) for each in found] == [("store", GREEN), ("weather", YELLOW)]
+
+
+def test_a_store_that_must_not_be_used_is_red_and_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says itself how that is mended."""
+    monkeypatch.setattr(plugins_module, "_installed", lambda: {"talkative": None})
+    monkeypatch.setattr(plugins_module, "_load", lambda entry: TalkativePlugin)
+    result = command("doctor", "--store", "refusing:")
+
+    assert result.exit_code == 1
+    assert result.stdout.endswith("red     store: this server evicts; set its policy to noeviction\n")
 
 
 def test_a_store_that_its_processes_cannot_open_is_red(monkeypatch: pytest.MonkeyPatch) -> None:

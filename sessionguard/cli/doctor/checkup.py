@@ -52,7 +52,7 @@ async def check_all(url: str, namespace: str | None, front: str | None, director
     try:
         here = open_place(url, namespace=namespace)
     except ConfigurationError as error:
-        checkup.found.append(red("store", str(error)))
+        checkup.found.append(red("store", str(error).removeprefix("store: ")))
     else:
         settings = here.settings
         try:

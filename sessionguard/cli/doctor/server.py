@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessionguard.cli.doctor.findings import green, red, yellow
-from sessionguard.errors import ConfigurationError, SessionGuardError, StoreUnavailable
+from sessionguard.errors import SessionGuardError, StoreUnavailable
 from sessionguard.records import Diagnosis
 from sessionguard.store import DiagnosableStore, SessionStore
 
@@ -23,5 +23,5 @@ async def check(store: SessionStore, name: str) -> tuple[bool, list[Diagnosis]]:
         return True, found + [yellow(SUBJECT, warning, "see docs/stores.md") for warning in store.warnings()]
     except StoreUnavailable:
         raise
-    except (ConfigurationError, SessionGuardError) as error:
-        return False, [red(SUBJECT, str(error))]
+    except SessionGuardError as error:
+        return False, [red(SUBJECT, str(error).removeprefix("store: "))]
