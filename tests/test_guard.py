@@ -8,7 +8,7 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -53,6 +53,66 @@ async def test_the_id_is_in_all_three_places_of_the_scope_and_in_the_forwarded_h
     assert probe.scope["state"] == {"pool": "kept", "session_id": session_id}
     assert (b"x-openclaw-session-id", session_id.encode()) in probe.scope["headers"]
     assert KEY in probe.scope["headers"]
+
+
+class Read(MemoryStore):
+    """Knows nothing without being asked, like a store on another host."""
+
+    def recall(self, key: str) -> None:
+        return None
+
+
+class ReadPlugin:
+    """Brings it as `read:`, and tells how often it was asked."""
+
+    def __init__(self) -> None:
+        self.store = Read()
+        self.verbs: list[str] = []
+
+    @hookimpl
+    def sessionguard_register_stores(self) -> Mapping[str, Any]:
+        return {"read": lambda url, settings: self.store}
+
+    @hookimpl
+    def sessionguard_store_called(self, verb: str) -> None:
+        self.verbs.append(verb)
+
+
+async def test_a_store_that_must_be_read_is_read_by_every_request_and_believed() -> None:
+    """What the last request was let in with is used again while the row says the same, and not a moment longer."""
+    probe, plugin = AppProbe(), ReadPlugin()
+    guard = guarded(probe, store="read:", plugins=[plugin])
+    seen: list[Resolution] = []
+    for _ in range(4):
+        await Exchange(guard, [KEY]).run()
+        seen.append(probe.scope["sessionguard"])
+    moved = await guard.reset("Chat-1")
+    for _ in range(2):
+        await Exchange(guard, [KEY]).run()
+        seen.append(probe.scope["sessionguard"])
+
+    first = seen[0].session_id
+    assert [(each.session_id, each.origin) for each in seen] == [
+        (first, Origin.NEW),
+        *[(first, Origin.EXISTING)] * 3,
+        *[(moved.session_id, Origin.EXISTING)] * 2,
+    ]
+    assert plugin.verbs == ["get", "reserve", "get", "get", "get", "get", "reserve", "get", "get"]
+
+
+async def test_a_row_that_is_gone_is_not_answered_from_what_was_known() -> None:
+    """A conversation that somebody has removed begins anew."""
+    probe, plugin = AppProbe(), ReadPlugin()
+    guard = guarded(probe, store="read:", plugins=[plugin])
+    for _ in range(3):
+        await Exchange(guard, [KEY]).run()
+    old = probe.scope["session_id"]
+    (row_key,) = [key async for key, _ in plugin.store.scan()]
+    assert await plugin.store.forget(row_key, old)
+    await Exchange(guard, [KEY]).run()
+
+    assert probe.scope["session_id"] != old
+    assert probe.scope["sessionguard"].origin is Origin.NEW
 
 
 @pytest.mark.parametrize("kind", KINDS)

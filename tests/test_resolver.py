@@ -797,6 +797,16 @@ def test_event_loops_share_no_flight() -> None:
     assert landed == ["first", "second"]
 
 
+async def test_who_boards_a_flight_that_has_just_landed_is_let_out_at_once() -> None:
+    """Between its landing and the moment it is cleared away."""
+    flights: SingleFlight[str] = SingleFlight()
+    flight, _ = flights.board(ROW, lambda flight: asyncio.sleep(0, "there"))
+    await flight.task
+    landed = flight.landing()
+
+    assert landed.done()
+
+
 async def test_idle_keys_cost_no_memory() -> None:
     """Flights land, and what is pending is written and forgotten."""
     world = World()
