@@ -14,7 +14,7 @@ exception, or an answer of the wrong type, is a 500 `policy_failed` that names t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pluggy
@@ -58,12 +58,19 @@ class SessionGuardHooks(Protocol):
         """
 
     @hookspec
-    def sessionguard_wrap_app(self, app: ASGIApp, settings: GuardSettings, store: SessionStore) -> ASGIApp:
+    def sessionguard_wrap_app(
+        self,
+        app: ASGIApp,
+        settings: GuardSettings,
+        store: SessionStore,
+        hooks: Mapping[str, Sequence[HookImplementation]],
+    ) -> ASGIApp:
         """Put middleware between the guard and the application. Called once, when the guard is built.
 
         :param app: what stands behind the guard so far.
         :param settings: the effective settings of this guard.
         :param store: the store of this guard, not opened yet.
+        :param hooks: the implementations of every hook in calling order, for middleware that asks or tells plugins.
         :returns: an ASGI 3 application; each plugin wraps what the previous one returned.
         """
 
@@ -125,6 +132,25 @@ class SessionGuardHooks(Protocol):
 
         :param scope: the scope as the server made it; do not change it.
         :param error: the answer; its message never holds the raw key.
+        """
+
+    @hookspec(firstresult=True)
+    def sessionguard_turn_mode(self, scope: Scope, resolution: Resolution) -> str | None:
+        """Say how a request takes its turn. Asked by a turn gate (`sessionguard-turns`), if there is one.
+
+        :param scope: the scope as the application shall see it; do not change it.
+        :param resolution: what the guard has found out.
+        :returns: `off`, `first`, `wait` or `reject`, None to leave the question to others. The first answer counts.
+        """
+
+    @hookspec
+    def sessionguard_turn_waited(self, scope: Scope, outcome: str, seconds: float) -> None:
+        """Watch a turn gate. Called when a wait is over, even one of no time; an exception is logged.
+
+        :param scope: the scope as the application shall see it; do not change it.
+        :param outcome: `admitted`, `nested` (a call that a running turn has made), `busy` (refused) or `left` (the
+            client has gone, or the request was cancelled).
+        :param seconds: how long the request was held.
         """
 
     @hookspec

@@ -89,7 +89,7 @@ class SessionGuard:
         self._announced = False
         self._app = asgi.single_callable(app)
         for plugin, wrap in hooks["sessionguard_wrap_app"]:
-            self._app = asked_at_start(plugin, wrap, self._app, settings, store)
+            self._app = asked_at_start(plugin, wrap, self._app, settings, store, hooks)
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         # A guard further out that has spoken is not contradicted: two must not disagree about one request.

@@ -92,11 +92,11 @@ class RequestPolicy:
 
     def new_session_id(self, session_key: str, replacing: str | None) -> str:
         """Mint an id that is not `replacing`; random unless a plugin knows better."""
-        plugin, minted = _first_answer(self._new_id, session_key) if self._new_id else ("", None)
+        plugin, minted = first_answer(self._new_id, session_key) if self._new_id else ("", None)
         if minted is None:
             return str(uuid.uuid4())
         if not is_session_id(minted):
-            raise _nonsense(plugin, "sessionguard_new_session_id", "1 to 256 visible ASCII characters")
+            raise nonsense(plugin, "sessionguard_new_session_id", "1 to 256 visible ASCII characters")
         if minted == replacing:
             raise PolicyFailed(
                 f"The plugin {plugin} minted the session id that is being replaced; it must mint a new one each time.",
@@ -105,20 +105,20 @@ class RequestPolicy:
         return str(minted)
 
     def _key_of(self, scope: Scope) -> str | None:
-        plugin, answer = _first_answer(self._session_key, scope)
+        plugin, answer = first_answer(self._session_key, scope)
         if answer is None:
             return None
         match answer:
             case (str(raw_key), str() | None as agent):
                 return self.canonical_key(raw_key, agent)
-        raise _nonsense(plugin, "sessionguard_session_key", "a pair of text and text or None")
+        raise nonsense(plugin, "sessionguard_session_key", "a pair of text and text or None")
 
     def _principal_of(self, scope: Scope) -> str | None:
         if not self._principal:
             return None
-        plugin, answer = _first_answer(self._principal, scope)
+        plugin, answer = first_answer(self._principal, scope)
         if answer is not None and not isinstance(answer, str):
-            raise _nonsense(plugin, "sessionguard_principal", "text or None")
+            raise nonsense(plugin, "sessionguard_principal", "text or None")
         if not answer:
             raise SessionForbidden("This request names a conversation, but not who is asking; authenticate first.")
         return answer
@@ -129,16 +129,16 @@ class RequestPolicy:
             if not isinstance(marker, ExplicitSession) or not is_session_id(marker.session_id):
                 raise PolicyFailed(f"scope[{EXPLICIT_SCOPE_KEY!r}] must be an ExplicitSession with a legal id.")
             return marker.session_id
-        plugin, answer = _first_answer(self._explicit, scope, session_key)
+        plugin, answer = first_answer(self._explicit, scope, session_key)
         if answer is not None and not is_session_id(answer):
-            raise _nonsense(plugin, "sessionguard_explicit_session_id", "1 to 256 visible ASCII characters or None")
+            raise nonsense(plugin, "sessionguard_explicit_session_id", "1 to 256 visible ASCII characters or None")
         return cast("str | None", answer)
 
     def _is_internal(self, scope: Scope, session_key: str | None) -> bool:
         verdicts = list(_answers(self._suppress, scope, session_key))
         for plugin, verdict in verdicts:
             if verdict is not None and not isinstance(verdict, bool):
-                raise _nonsense(plugin, "sessionguard_suppress_visible_effects", "True, False or None")
+                raise nonsense(plugin, "sessionguard_suppress_visible_effects", "True, False or None")
         return any(verdict for _, verdict in verdicts)
 
 
@@ -162,14 +162,16 @@ def _answers(implementations: Sequence[HookImplementation], *arguments: object) 
         yield plugin, answer
 
 
-def _first_answer(implementations: Sequence[HookImplementation], *arguments: object) -> tuple[str, Any]:
+def first_answer(implementations: Sequence[HookImplementation], *arguments: object) -> tuple[str, Any]:
+    """Return the first answer that is not None, behind the plugin that gave it; raises a Refusal when one failed."""
     for plugin, answer in _answers(implementations, *arguments):
         if answer is not None:
             return plugin, answer
     return "", None
 
 
-def _nonsense(plugin: str, hook: str, expected: str) -> PolicyFailed:
+def nonsense(plugin: str, hook: str, expected: str) -> PolicyFailed:
+    """Return the error for an answer that is not what the hook must answer."""
     return PolicyFailed(f"The plugin {plugin} gave an illegal answer to {hook}; it must be {expected}.", plugin)
 
 

@@ -129,10 +129,12 @@ class Resolution:
     """The answer, found by the application in `scope["sessionguard"]`.
 
     `session_key` is the canonical key, None when an explicit id came without one. `session_started_at` is None for
-    ids that no row stands behind (`EXPLICIT`, `EPHEMERAL`, `DEGRADED`).
+    ids that no row stands behind (`EXPLICIT`, `EPHEMERAL`, `DEGRADED`). `internal` is whether this is an internal
+    handoff, which may read the conversation's row and leaves no trace in it.
     """
 
     session_key: str | None
     session_id: str
     origin: Origin
     session_started_at: int | None = None
+    internal: bool = False

@@ -94,7 +94,7 @@ class SessionResolver:
             self._touches.note(request.row_key, record.session_id, seen)
             if self._never_resets:
                 until = seen + (record.updated_at + LONG_IDLE - now) * MILLISECOND
-        resolution = _resolution(request.session_key, record, Origin.EXISTING)
+        resolution = _resolution(request.session_key, record, Origin.EXISTING, request.internal)
         return Established(request.row_key, record.session_id, record, resolution, until)
 
     def still_holds(self, established: Established) -> bool:
@@ -108,7 +108,9 @@ class SessionResolver:
     async def resolve(self, request: ResolutionRequest) -> Resolution:
         """Return the one session of this conversation; raises a Refusal when there is no certain answer."""
         if request.explicit_session_id is not None:
-            return Resolution(request.session_key or None, request.explicit_session_id, Origin.EXPLICIT)
+            return Resolution(
+                request.session_key or None, request.explicit_session_id, Origin.EXPLICIT, internal=request.internal
+            )
         deadline = self._deadline()
         try:
             if request.internal:
@@ -129,7 +131,7 @@ class SessionResolver:
         except StoreUnavailable:
             if not self._fail_open:
                 raise
-            return Resolution(request.session_key, _private_id(), Origin.DEGRADED)
+            return Resolution(request.session_key, _private_id(), Origin.DEGRADED, internal=request.internal)
 
     async def rebind(self, session_key: str, row_key: str) -> Resolution:
         """Give the conversation a new session, whatever it holds now; there is never a moment without one."""
@@ -149,8 +151,8 @@ class SessionResolver:
     async def _resolve_internal(self, request: ResolutionRequest, deadline: float) -> Resolution:
         record = await self._attempts.get(request.row_key, deadline)
         if record is not None and await self._liveness.is_fresh(request, record, self._attempts.now, deadline):
-            return _resolution(request.session_key, record, Origin.EXISTING)
-        return Resolution(request.session_key, _private_id(), Origin.EPHEMERAL)
+            return _resolution(request.session_key, record, Origin.EXISTING, internal=True)
+        return Resolution(request.session_key, _private_id(), Origin.EPHEMERAL, internal=True)
 
     def _must_be_read(self, request: ResolutionRequest, remembered: SessionRecord | None) -> bool:
         """Whether the store knows more than is remembered, where every row that there is would be."""
@@ -203,8 +205,8 @@ def _private_id() -> str:
     return str(uuid.uuid4())
 
 
-def _resolution(session_key: str, record: SessionRecord, origin: Origin) -> Resolution:
-    return Resolution(session_key, record.session_id, origin, record.session_started_at)
+def _resolution(session_key: str, record: SessionRecord, origin: Origin, internal: bool = False) -> Resolution:
+    return Resolution(session_key, record.session_id, origin, record.session_started_at, internal)
 
 
 @functools.lru_cache(MOST_KNOWN)

@@ -25,6 +25,8 @@ from sessionguard import (
 )
 from sessionguard.asgi import ASGIApp, Message, Receive, Scope, Send
 from sessionguard.hookspecs import SessionGuardHooks
+from sessionguard.observers import observer
+from sessionguard.policy import Hooks, first_answer
 from sessionguard.settings import GuardSettings
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.memory import MemoryStore
@@ -153,6 +155,50 @@ async def test_hook_wrap_app() -> None:
 
     response = await post(guarded(Lantern()))
     assert seen == [f"{response.text} in default on process"]
+
+
+class Gate:
+    """Middleware that asks and tells plugins, as a turn gate does."""
+
+    @hookimpl
+    def sessionguard_wrap_app(self, app: ASGIApp, hooks: Hooks) -> ASGIApp:
+        tell = observer("sessionguard_turn_waited", hooks["sessionguard_turn_waited"])
+
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            resolution = scope.get("sessionguard")
+            _, mode = first_answer(hooks["sessionguard_turn_mode"], scope, resolution) if resolution else ("", None)
+            if mode is not None and tell is not None:
+                tell(scope, mode, 0.0)
+            await app(scope, receive, send)
+
+        return wrapped
+
+
+async def test_hook_turn_mode() -> None:
+    """Middleware between guard and application may ask it; the plugin sees the scope and how it was resolved."""
+    seen: list[tuple[str, str]] = []
+
+    class Lantern:
+        @hookimpl
+        def sessionguard_turn_mode(self, scope: Scope, resolution: Resolution) -> str | None:
+            seen.append((scope["path"], resolution.origin.value))
+            return None
+
+    await post(guarded(Gate(), Lantern()))
+    assert [("/", "new")] == seen
+
+
+async def test_hook_turn_waited() -> None:
+    """Middleware between guard and application may tell it."""
+    seen: list[tuple[str, float]] = []
+
+    class Lantern:
+        @hookimpl
+        def sessionguard_turn_waited(self, outcome: str, seconds: float) -> None:
+            seen.append((outcome, seconds))
+
+    await post(guarded(Gate(), Lantern(), answering("sessionguard_turn_mode", "wait", "Other")))
+    assert [("wait", 0.0)] == seen
 
 
 async def test_each_plugin_wraps_what_the_previous_one_returned() -> None:
@@ -465,6 +511,15 @@ class Recorder:
         self._note(f"request_refused {error.code}")
 
     @hookimpl
+    def sessionguard_turn_mode(self, scope: Scope, resolution: Resolution) -> str | None:
+        self._note("turn_mode")
+        return self._name if self._name == "A" else None
+
+    @hookimpl
+    def sessionguard_turn_waited(self, scope: Scope, outcome: str, seconds: float) -> None:
+        self._note(f"turn_waited {outcome}")
+
+    @hookimpl
     def sessionguard_store_called(self, verb: str, outcome: str, seconds: float) -> None:
         self._note(f"store_called {verb} {outcome}")
 
@@ -494,6 +549,10 @@ GOLDEN = {
         "A store_called reserve ok",
         "B session_resolved new",
         "A session_resolved new",
+        "B turn_mode",
+        "A turn_mode",
+        "B turn_waited A",
+        "A turn_waited A",
         "the application",
     ],
     "one refused request": [
@@ -529,7 +588,8 @@ async def test_the_order_of_all_hooks() -> None:
         happened[name] = calls[:]
         calls.clear()
 
-    guard = SessionGuard(last, store="memory:", plugins=[Recorder("A", calls), Recorder("B", calls)])
+    recorders = [Recorder("A", calls), Recorder("B", calls)]
+    guard = SessionGuard(last, store="memory:", plugins=[*recorders, Gate()])
     chapter("building the guard")
     await post(guard, x_user="alice")
     chapter("one request")

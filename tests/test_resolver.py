@@ -237,7 +237,7 @@ async def test_what_a_rule_or_a_handoff_has_to_judge_is_recalled_but_never_taken
     established = process.resolver.recall(dataclasses.replace(REQUEST, internal=internal))
     assert established is not None
 
-    assert established.resolution == dataclasses.replace(first, origin=Origin.EXISTING)
+    assert established.resolution == dataclasses.replace(first, origin=Origin.EXISTING, internal=internal)
     assert not process.resolver.still_holds(established)
     assert len(process.touches) == (0 if internal else 1)
 

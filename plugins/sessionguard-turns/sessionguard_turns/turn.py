@@ -1,0 +1,35 @@
+"""A turn, as the application sees it in `scope["sessionguard.turn"]`."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from sessionguard.asgi import Scope
+
+SCOPE_KEY = "sessionguard.turn"
+TOKEN_HEADER = "x-sessionguard-turn"  # noqa: S105 - a name
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right of one request to its conversation until it ends.
+
+    Whoever sends `headers` with a call to the same conversation is let in beside it. `fencing_number` is greater than
+    that of every turn this conversation has had before, so that a resource which remembers the greatest it has seen
+    can turn away a turn that is over without knowing it.
+    """
+
+    fencing_number: int
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a nested call to the same conversation has to send."""
+        return {TOKEN_HEADER: self.token}
+
+
+def get_turn(scope: Scope) -> Turn | None:
+    """Return the turn of this request, None where it needs none: mode `off`, an internal handoff, no session key."""
+    turn = scope.get(SCOPE_KEY)
+    return turn if isinstance(turn, Turn) else None

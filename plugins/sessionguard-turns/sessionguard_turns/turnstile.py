@@ -1,0 +1,153 @@
+"""All conversations of a process: who may go, who waits, who is too many. It decides at once and waits for nothing.
+
+Several event loops may share it. Idle conversations cost no memory; of those that have just begun, one entry each is
+kept for as long as somebody might still have to wait for them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from time import monotonic
+
+from sessionguard.store import wall_clock
+from sessionguard_turns.busy import SessionBusy
+from sessionguard_turns.lane import Holding, Lane, Place
+from sessionguard_turns.lengths import TurnLengths
+from sessionguard_turns.settings import Mode
+from sessionguard_turns.turn import Turn
+
+_turnstiles: weakref.WeakSet[Turnstile] = weakref.WeakSet()
+
+
+class Turnstile:
+    """Lets one turn of a conversation run at a time. `window` is how many seconds a conversation counts as new."""
+
+    def __init__(
+        self, *, queue_limit: int, total_limit: int, window: float, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._queue_limit = queue_limit
+        self._total_limit = total_limit
+        self._window = window
+        self._clock = clock
+        self._numbers = itertools.count(wall_clock())
+        self._lengths = TurnLengths()
+        self.reset()
+        _turnstiles.add(self)
+
+    def reset(self) -> None:
+        """Forget everything; a forked child has none of its parent's requests."""
+        self._lock = threading.Lock()
+        self._lanes: dict[str, Lane] = {}
+        self._settled: dict[str, float] = {}
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        """How many conversations have a turn under way."""
+        return len(self._lanes)
+
+    def enter(self, conversation: str, mode: Mode, tokens: set[str]) -> Holding | Place | None:
+        """Return the turn that may begin, the place to wait in, or None where no turn is needed.
+
+        Raises SessionBusy. A turn is handed back by `leave`, a place by `give_up`, each exactly once.
+        """
+        with self._lock:
+            now = self._clock()
+            brief = mode is Mode.FIRST
+            lane = self._lanes.get(conversation)
+            if lane is not None and lane.holding is not None and lane.holding.turn.token in tokens:
+                lane.holding.inside += 1
+                return lane.holding
+            if brief and self._settled.get(conversation, now) > now:
+                return None
+            if lane is None:
+                lane = self._lanes[conversation] = Lane()
+                lane.holding = Holding(Turn(next(self._numbers)), now, brief=brief)
+                return lane.holding
+            self._demand_room(lane, mode, now)
+            place = Place(now, brief=brief)
+            lane.queue.append(place)
+            self._waiting += 1
+            return place
+
+    def leave(self, conversation: str, holding: Holding) -> None:
+        """One request is out of the turn; when the last one is, the next turn begins."""
+        with self._lock:
+            holding.inside -= 1
+            if holding.inside == 0:
+                self._lengths.note(self._clock() - holding.since)
+                self._end(conversation, holding)
+
+    def give_up(self, conversation: str, place: Place) -> None:
+        """Leave the queue; a turn that was given to this place meanwhile goes to the next one."""
+        with self._lock:
+            lane = self._lanes.get(conversation)
+            if lane is not None and lane.leave(place):
+                self._waiting -= 1
+            elif place.holding is not None:
+                self._end(conversation, place.holding)
+
+    def settle(self, conversation: str, holding: Holding) -> None:
+        """Say that the conversation is there: those that only waited for this are let in."""
+        with self._lock:
+            self._remember(conversation)
+            lane = self._lanes.get(conversation)
+            if lane is None or lane.holding is not holding:
+                return
+            self._waiting -= lane.let_brief_ones_in()
+            if holding.brief:
+                self._end(conversation, holding)
+
+    def position(self, conversation: str, place: Place) -> tuple[int, float]:
+        """Return how many are before this place, and for how many seconds the turn under way has run."""
+        with self._lock:
+            lane = self._lanes[conversation]
+            held = 0.0 if lane.holding is None else self._clock() - lane.holding.since
+            return lane.queue.index(place) + 1 if place in lane.queue else 0, held
+
+    def retry_after(self, conversation: str) -> int:
+        """Return in how many seconds it is worth asking again."""
+        with self._lock:
+            return self._retry_after(self._lanes.get(conversation), self._clock())
+
+    def _demand_room(self, lane: Lane, mode: Mode, now: float) -> None:
+        if mode is Mode.REJECT:
+            reason = "This conversation has a turn under way"
+        elif len(lane.queue) >= self._queue_limit:
+            reason = "Too many requests wait for this conversation"
+        elif self._waiting >= self._total_limit:
+            reason = "Too many requests wait here"
+        else:
+            return
+        raise SessionBusy(f"{reason}; try again later.", self._retry_after(lane, now))
+
+    def _retry_after(self, lane: Lane | None, now: float) -> int:
+        if lane is None or lane.holding is None:
+            return self._lengths.retry_after(0, 0)
+        return self._lengths.retry_after(now - lane.holding.since, len(lane.queue))
+
+    def _end(self, conversation: str, holding: Holding) -> None:
+        lane = self._lanes.get(conversation)
+        if lane is None or lane.holding is not holding:
+            return
+        self._waiting -= lane.hand_on(Turn(next(self._numbers)), self._clock())
+        if lane.is_idle:
+            del self._lanes[conversation]
+
+    def _remember(self, conversation: str) -> None:
+        now = self._clock()
+        self._settled.pop(conversation, None)
+        self._settled[conversation] = now + self._window
+        for known in list(itertools.takewhile(lambda each: self._settled[each] <= now, self._settled)):
+            del self._settled[known]
+
+
+def _reset_all() -> None:
+    for turnstile in _turnstiles:
+        turnstile.reset()
+
+
+os.register_at_fork(after_in_child=_reset_all)

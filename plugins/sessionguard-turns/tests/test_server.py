@@ -1,0 +1,171 @@
+"""The gate on real sockets: uvicorn as a process, the openai client, real WebSockets, a gateway behind the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from live import LiveServer, uvicorn
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+HERE = Path(__file__).parent
+KEY = {"x-openclaw-session-key": "final-1779465436"}
+START = ("--factory",)
+
+
+class Journal:
+    """What the application wrote down."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    @property
+    def events(self) -> list[str]:
+        return [line.partition(" ")[2] for line in self.path.read_text().splitlines()]
+
+    def has(self, event: str) -> None:
+        """Wait until it was written."""
+        deadline = time.monotonic() + 20
+        while event not in self.events:
+            assert time.monotonic() < deadline, self.events
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    path = tmp_path / "journal"
+    monkeypatch.setenv("APP_JOURNAL", str(path))
+    return Journal(path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, journal: Journal, request: pytest.FixtureRequest) -> Iterator[LiveServer]:
+    """The gated agent; a test can ask for a mode."""
+    environment = {"SESSIONGUARD_STORE": "memory:", "SESSIONGUARD_TURNS_MODE": getattr(request, "param", "wait")}
+    with uvicorn("turns_served:create_agent", tmp_path, *START, app_dir=HERE, env=environment) as server:
+        yield server
+
+
+@pytest.mark.parametrize("server", ["reject"], indirect=True)
+async def test_the_openai_client_comes_again_by_itself(server: LiveServer, journal: Journal) -> None:
+    """409 and `Retry-After` are all it needs; its user never sees that the conversation was busy."""
+    async with httpx.AsyncClient(base_url=server.url, headers=KEY, timeout=30) as client:
+        long_turn = asyncio.ensure_future(client.post("/v1/long?1500"))
+        await asyncio.to_thread(journal.has, "begins long")
+        refused = await client.post("/v1/short")
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", default_headers=KEY) as user:
+            completion = await user.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+        await long_turn
+
+    assert 409 == refused.status_code
+    assert "1" == completion.id
+    assert ["begins long", "ends long", "begins completions", "ends completions"] == journal.events
+
+
+async def test_a_client_that_hangs_up_while_it_waits_is_never_served(server: LiveServer, journal: Journal) -> None:
+    """The server says so, and the place is given up."""
+    async with httpx.AsyncClient(base_url=server.url, headers=KEY, timeout=30) as client:
+        long_turn = asyncio.ensure_future(client.post("/long?600"))
+        await asyncio.to_thread(journal.has, "begins long")
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post("/gone", content=b"body", timeout=0.1)
+        last = await client.post("/last")
+        await long_turn
+
+    assert 200 == last.status_code
+    assert ["begins long", "ends long", "begins last", "ends last"] == journal.events
+    assert "Traceback" not in server.output
+
+
+async def test_a_large_upload_that_waited_arrives_whole(tmp_path: Path, journal: Journal) -> None:
+    """Two megabytes, of which 64 KiB were read ahead."""
+    body = bytes(range(256)) * 8192
+    environment = {"SESSIONGUARD_STORE": "memory:"}
+    with uvicorn("turns_upload:app", tmp_path, app_dir=HERE, env=environment) as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=KEY, timeout=30) as client:
+            first = asyncio.ensure_future(client.post("/first", content=b"x"))
+            await asyncio.to_thread(journal.has, "begins /first")
+            second = await client.post("/second", content=body)
+            await first
+
+    assert body == second.content
+    assert int(second.headers["x-sessionguard-wait-ms"]) > 50
+
+
+@pytest.mark.parametrize("server", ["reject"], indirect=True)
+def test_a_websocket_of_a_busy_conversation_is_refused_in_the_handshake(server: LiveServer, journal: Journal) -> None:
+    """With the status and the header of an HTTP answer."""
+    with connect(f"{server.ws_url}/first", additional_headers=KEY) as first:
+        journal.has("begins first")
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"{server.ws_url}/second", additional_headers=KEY)
+        first.send("bye")
+    journal.has("ends first")
+
+    assert 409 == refused.value.response.status_code
+    assert "retry-after" in refused.value.response.headers
+
+
+def test_a_websocket_that_leaves_while_it_waits_does_no_harm(server: LiveServer, journal: Journal) -> None:
+    """The handshake was never answered; the next one is."""
+    with connect(f"{server.ws_url}/first", additional_headers=KEY) as first:
+        journal.has("begins first")
+        with pytest.raises(TimeoutError):
+            connect(f"{server.ws_url}/gone", additional_headers=KEY, open_timeout=0.3)
+        first.send("bye")
+    with connect(f"{server.ws_url}/last", additional_headers=KEY) as last:
+        last.send("bye")
+    journal.has("ends last")
+
+    assert ["begins first", "ends first", "begins last", "ends last"] == journal.events
+    assert "Traceback" not in server.output
+
+
+ROUNDS, TOGETHER = 10, 5
+
+
+async def sessions_of_a_gateway(mode: str, tmp_path: Path) -> list[int]:
+    """How many sessions a gateway behind the proxy made of each of some conversations, each opened by many at once."""
+    with uvicorn("turns_app:gateway", tmp_path, app_dir=HERE) as upstream:
+        environment = {"UPSTREAM": upstream.url, "SESSIONGUARD_STORE": "memory:", "SESSIONGUARD_TURNS_MODE": mode}
+        with uvicorn("turns_served:create_proxy", tmp_path, *START, app_dir=HERE, env=environment) as proxy:
+            async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
+                keys = [{"x-openclaw-session-key": f"chat-{number}"} for number in range(ROUNDS)]
+                answers = await asyncio.gather(
+                    *(client.post("/", headers=key) for key in keys for _ in range(TOGETHER))
+                )
+    bodies = [answer.text for answer in answers]
+    return [len(set(bodies[first : first + TOGETHER])) for first in range(0, len(bodies), TOGETHER)]
+
+
+async def test_a_gateway_that_resolves_keys_by_itself_never_forks_behind_first(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """It looks, thinks and then mints, and every time the first one is alone with that."""
+    assert [1] * ROUNDS == await sessions_of_a_gateway("first", tmp_path)
+
+
+async def test_the_same_gateway_forks_without_the_gate(tmp_path: Path, journal: Journal) -> None:
+    """So the test above can fail."""
+    assert max(await sessions_of_a_gateway("off", tmp_path)) > 1
+
+
+async def test_a_stream_of_the_first_turn_arrives_as_it_is_sent(tmp_path: Path, journal: Journal) -> None:
+    """The event is with the client while the turn still runs, byte for byte the upstream's."""
+    with uvicorn("turns_app:gateway", tmp_path, app_dir=HERE) as upstream:
+        environment = {"UPSTREAM": upstream.url, "SESSIONGUARD_STORE": "memory:", "SESSIONGUARD_TURNS_MODE": "first"}
+        with uvicorn("turns_served:create_proxy", tmp_path, *START, app_dir=HERE, env=environment) as proxy:
+            async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
+                async with client.stream("POST", "/", headers=KEY) as response:
+                    parts = [part async for part in response.aiter_raw()]
+                direct = (await client.post(upstream.url, headers=KEY)).content
+
+    assert 2 == len(parts)
+    assert direct == b"".join(parts)

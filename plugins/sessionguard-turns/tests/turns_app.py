@@ -1,0 +1,68 @@
+"""Two applications for real servers: an agent that takes its time, and a gateway that resolves keys by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import uuid
+from pathlib import Path
+
+from sessionguard.asgi import Receive, Scope, Send
+
+_sessions: dict[str, str] = {}
+
+
+def note(event: str) -> None:
+    """Append to the file the test reads; one write, so that workers do not mix their lines."""
+    with Path(os.environ["APP_JOURNAL"]).open("a") as journal:
+        journal.write(f"{event}\n")
+
+
+async def agent(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer like a chat completion, after as many milliseconds as the query string says."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+        return
+    name = scope["path"].rpartition("/")[2]
+    note(f"{os.getpid()} begins {name}")
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+    else:
+        await asyncio.sleep(int(scope["query_string"] or 0) / 1000)
+        await _json(
+            send, {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [], "path": name}
+        )
+    note(f"{os.getpid()} ends {name}")
+
+
+async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
+    """Look the session up, think, and mint one if there was none: the race that OpenClaw has."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+        return
+    key = dict(scope["headers"])[b"x-openclaw-session-key"].decode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+    session = _sessions.get(key)
+    await asyncio.sleep(0.1)
+    if session is None:
+        session = _sessions[key] = str(uuid.uuid4())
+    await send({"type": "http.response.body", "body": f"data: {session}\n\n".encode(), "more_body": True})
+    await asyncio.sleep(0.05)
+    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+
+async def _json(send: Send, answer: object) -> None:
+    body = json.dumps(answer).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while (message := await receive())["type"] == "lifespan.startup":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": f"{message['type']}.complete"})
