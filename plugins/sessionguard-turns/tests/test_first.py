@@ -126,6 +126,19 @@ async def test_nobody_is_held_for_longer_than_the_timeout(stage: Any, agent: Age
     assert 50 <= int(second.headers["x-sessionguard-wait-ms"]) < 5000
 
 
+async def test_who_comes_late_is_held_for_what_is_left_of_the_timeout(stage: Any, agent: Agent) -> None:
+    """It is the conversation that is new, not the request."""
+    play = stage(mode="first", wait_timeout=2)
+    opener = await play.running("bad")
+    agent.let_go("bad", "third")
+    await opener.answered()
+    await asyncio.sleep(1.5)
+    await play.running("stream")
+    third = await play.post("third").answered()
+
+    assert int(third.headers["x-sessionguard-wait-ms"]) < 1500
+
+
 async def test_a_new_start_of_a_conversation_has_a_first_turn_of_its_own(stage: Any, agent: Agent) -> None:
     """After a reset the same key is another conversation."""
     play = stage(mode="first")

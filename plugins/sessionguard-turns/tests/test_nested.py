@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sessionguard_turns import TOKEN_HEADER, Turn, get_turn
+from sessionguard_turns import TOKEN_HEADER, Turn, TurnGate, get_turn
 from turns_stage import Agent, settled
 
 
@@ -104,15 +104,14 @@ async def test_the_fencing_number_grows_from_turn_to_turn(stage: Any, agent: Age
     assert sorted(set(numbers)) == numbers
 
 
-async def test_a_gate_behind_a_gate_does_not_wait_for_it(stage: Any, agent: Agent) -> None:
-    """As when one was put there by hand and another by the plugin."""
-    from sessionguard_turns import TurnGate
-
-    play = stage()
+async def test_a_gate_behind_a_gate_has_no_turns_of_its_own(stage: Any, agent: Agent) -> None:
+    """As when one was put there by hand and another by the plugin: the application sees the outer one's token."""
+    play = stage(mode="reject")
     play.gate._app = TurnGate(agent)
-    agent.let_go("first")
+    await play.running("first")
+    agent.let_go("nested")
 
-    assert 200 == (await play.post("first").answered()).status
+    assert 200 == (await play.post("nested", headers=play.turn.headers).answered()).status
 
 
 def test_a_token_shows_in_no_log() -> None:

@@ -1,0 +1,120 @@
+"""The turnstile by itself: event loops that end, forks, memory, and when to come again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+from sessionguard_turns.lane import Holding, Place
+from sessionguard_turns.lengths import LATEST, SOONEST, TurnLengths
+from sessionguard_turns.settings import Mode
+from sessionguard_turns.turnstile import Turnstile
+
+CHAT = "a-session-id"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def turnstile() -> Turnstile:
+    return Turnstile(queue_limit=10, total_limit=10, window=60, clock=Clock())
+
+
+def entered(turnstile: Turnstile, mode: Mode = Mode.WAIT) -> Holding:
+    holding = turnstile.enter(CHAT, mode, set())
+    assert isinstance(holding, Holding)
+    return holding
+
+
+def test_the_place_of_an_event_loop_that_has_ended_is_passed_over(turnstile: Turnstile) -> None:
+    """Nobody would ever take the turn, and the others would wait for ever."""
+    holding = entered(turnstile)
+
+    async def queue_up() -> None:
+        turnstile.enter(CHAT, Mode.WAIT, set())
+
+    async def wait() -> Place:
+        place = turnstile.enter(CHAT, Mode.WAIT, set())
+        assert isinstance(place, Place)
+        turnstile.leave(CHAT, holding)
+        await asyncio.wait_for(place.admitted, 5)
+        return place
+
+    asyncio.run(queue_up())
+    place = asyncio.run(wait())
+    assert place.holding is not None
+    turnstile.leave(CHAT, place.holding)
+
+    assert 0 == len(turnstile)
+
+
+async def test_a_first_turn_that_has_settled_ends_nobody_elses(turnstile: Turnstile) -> None:
+    """Its place was handed on when it had said something; its own end comes later and means nothing."""
+    first = entered(turnstile, Mode.FIRST)
+    second = turnstile.enter(CHAT, Mode.WAIT, set())
+    third = turnstile.enter(CHAT, Mode.WAIT, set())
+    turnstile.settle(CHAT, first)
+    turnstile.leave(CHAT, first)
+    await asyncio.sleep(0)
+
+    assert isinstance(second, Place)
+    assert isinstance(third, Place)
+    assert [True, False] == [second.admitted.done(), third.admitted.done()]
+
+
+def test_conversations_that_are_not_new_any_more_are_forgotten(turnstile: Turnstile) -> None:
+    """One entry each, for as long as the window."""
+    for number in range(100):
+        holding = turnstile.enter(f"chat-{number}", Mode.FIRST, set())
+        assert isinstance(holding, Holding)
+        turnstile.settle(f"chat-{number}", holding)
+        turnstile.leave(f"chat-{number}", holding)
+        turnstile._clock.now += 10  # type: ignore[attr-defined]
+
+    assert 6 == len(turnstile._settled)
+
+
+def test_a_forked_child_has_none_of_its_parents_turns(turnstile: Turnstile) -> None:
+    """They run in the parent, and nobody in the child would ever end them."""
+    entered(turnstile)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if isinstance(turnstile.enter(CHAT, Mode.REJECT, set()), Holding) else 1)
+
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize(
+    ("typical", "age", "ahead", "seconds"),
+    [
+        (10, 0, 0, 10),
+        (10, 4, 0, 6),
+        (10, 9.5, 0, SOONEST),
+        (10, 12, 0, 10),
+        (10, 4, 1, 16),
+        (10, 0, 9, LATEST),
+        (0.001, 0, 0, SOONEST),
+        (600, 0, 0, LATEST),
+    ],
+)
+def test_retry_after_is_an_estimate_within_bounds(typical: float, age: float, ahead: int, seconds: int) -> None:
+    """From the typical turn, the age of the one under way, and how many are before."""
+    lengths = TurnLengths()
+    lengths.typical = typical
+
+    assert seconds == lengths.retry_after(age, ahead)
+
+
+def test_the_typical_turn_is_learnt() -> None:
+    """From those that have ended, the latest most."""
+    lengths = TurnLengths()
+    for _ in range(50):
+        lengths.note(20)
+
+    assert 20 == lengths.retry_after(0, 0)
