@@ -18,6 +18,7 @@ from sessionguard.errors import (
 )
 from sessionguard.freshness import ResetPolicy, ResetRule
 from sessionguard.hookspecs import hookimpl
+from sessionguard.leases import Lease, LeaseAnswer, LeaseSupport
 from sessionguard.middleware import SessionGuard, get_resolution
 from sessionguard.records import (
     Diagnosis,
@@ -44,6 +45,9 @@ __all__ = (
     "GuardSettings",
     "InvalidAgentId",
     "InvalidSessionKey",
+    "Lease",
+    "LeaseAnswer",
+    "LeaseSupport",
     "Origin",
     "PolicyFailed",
     "Refusal",

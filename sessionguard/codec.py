@@ -1,4 +1,4 @@
-"""A `SessionRecord` as bytes and back: a versioned msgpack list, read with suspicion."""
+"""Rows as bytes and back, those of conversations and of leases: a versioned msgpack list, read with suspicion."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import msgpack
 
 from sessionguard.errors import CorruptRecord
+from sessionguard.leases import Lease, LeaseRow, Ticket
 from sessionguard.records import SessionRecord
 
 VERSION = 1
@@ -43,6 +44,33 @@ def decode(data: bytes) -> SessionRecord:
     if not is_session_id(session_id) or not _is_time(started_at) or not _is_time(updated_at):
         raise CorruptRecord(_message("has a field of the wrong type or range"))
     return SessionRecord(session_id, started_at, updated_at)
+
+
+def encode_lease(row: LeaseRow) -> bytes:
+    """Return the bytes of what is known of one name."""
+    lease = row.lease and [row.lease.owner, row.lease.fencing_number, row.lease.expires_at]
+    queue = [[each.owner, each.since, each.lapses_at] for each in row.queue]
+    packed: bytes = msgpack.packb([VERSION, lease, row.settled_until, queue])
+    return packed
+
+
+def decode_lease(data: bytes) -> LeaseRow:
+    """Return what is known of one name; raises CorruptRecord for anything `encode_lease` does not write."""
+    try:
+        match msgpack.unpackb(data, raw=False, strict_map_key=True):
+            case [int(version), lease, int(settled_until), list(queue)] if version == VERSION:
+                standing = None if lease is None else Lease(*_owned(lease))
+                return LeaseRow(standing, settled_until, tuple(Ticket(*_owned(each)) for each in queue))
+    except ValueError as error:
+        raise CorruptRecord("The stored row of a lease is not what this package writes.") from error
+    raise CorruptRecord("The stored row of a lease is not what this package writes.")
+
+
+def _owned(fields: object) -> tuple[str, int, int]:
+    match fields:
+        case [str(owner), int(number), int(time)]:
+            return owner, number, time
+    raise ValueError(fields)
 
 
 def _is_time(value: object) -> bool:

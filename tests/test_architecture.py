@@ -55,6 +55,7 @@ FLOORS = {
     "bounded": 0,
     "durations": 0,
     "errors": 0,
+    "leases": 0,
     "records": 0,
     "singleflight": 0,
 }

@@ -16,22 +16,22 @@ from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
-from sessionguard.testing import AdoptionContract, RetirementContract, SessionStoreContract
+from sessionguard.testing import AdoptionContract, LeaseContract, RetirementContract, SessionStoreContract
 
 
-class TestMemoryStore(SessionStoreContract, AdoptionContract):
+class TestMemoryStore(SessionStoreContract, AdoptionContract, LeaseContract):
     @pytest.fixture
     def store(self) -> SessionStore:
         return MemoryStore()
 
 
-class TestDiskStore(SessionStoreContract, AdoptionContract, RetirementContract):
+class TestDiskStore(SessionStoreContract, AdoptionContract, RetirementContract, LeaseContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> SessionStore:
         return DiskStore(tmp_path / "sessions")
 
 
-class TestSqliteStore(SessionStoreContract, AdoptionContract, RetirementContract):
+class TestSqliteStore(SessionStoreContract, AdoptionContract, RetirementContract, LeaseContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> SessionStore:
         return SqliteStore(tmp_path / "sessions")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sessionguard.errors import ConfigurationError
+from sessionguard.leases import LeaseAnswer, LeaseRow, LeaseSupport
 from sessionguard.records import Reservation, SessionRecord, Touch
 from sessionguard.store import AdoptingStore, wall_clock
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from sessionguard.settings import GuardSettings
 
 SWEEP = 50
+SWEPT_LEASES = 4
 
 
-class MemoryStore(AdoptingStore):
+class MemoryStore(AdoptingStore, LeaseSupport):
     """Rows in a dictionary. `clock` gives milliseconds since the epoch; `retention` is in milliseconds."""
 
     coordination = "process"
@@ -29,6 +31,8 @@ class MemoryStore(AdoptingStore):
         self._clock = clock
         self._retention = retention
         self._sweep_from: Iterator[str] = iter(())
+        self._leases: dict[str, LeaseRow] = {}
+        self._fencing_number = clock()  # Greater than that of any earlier process.
 
     @classmethod
     def from_url(cls, url: str, settings: GuardSettings) -> MemoryStore:
@@ -81,11 +85,47 @@ class MemoryStore(AdoptingStore):
         for pair in rows:
             yield pair
 
+    async def acquire(self, name: str, owner: str, duration: int, *, waited: int | None = None) -> LeaseAnswer:
+        with self._lock:
+            now = self._clock()
+            row, answer = self._lease(name).acquire(owner, duration, waited, now, self._next_number)
+            self._keep(name, row, now)
+            return answer
+
+    async def renew(self, name: str, owner: str, duration: int) -> bool:
+        with self._lock:
+            now = self._clock()
+            row, renewed = self._lease(name).renew(owner, duration, now)
+            self._keep(name, row, now)
+            return renewed
+
+    async def release(self, name: str, owner: str, *, settled_for: int = 0) -> bool:
+        with self._lock:
+            now = self._clock()
+            row, released = self._lease(name).release(owner, settled_for, now)
+            self._keep(name, row, now)
+            return released
+
     async def ping(self) -> int:
         return self._clock()
 
     async def aclose(self) -> None:
         """Nothing to give back; the rows live as long as the store object."""
+
+    def _lease(self, name: str) -> LeaseRow:
+        return self._leases.get(name, LeaseRow())
+
+    def _next_number(self) -> int:
+        self._fencing_number += 1
+        return self._fencing_number
+
+    def _keep(self, name: str, row: LeaseRow, now: int) -> None:
+        """Keep the row as the youngest one, and remove some of the oldest if they are over."""
+        self._leases.pop(name, None)
+        self._leases[name] = row
+        for oldest in list(itertools.islice(self._leases, SWEPT_LEASES)):
+            if self._leases[oldest].ends_at <= now:
+                del self._leases[oldest]
 
     def _sweep(self, now: int) -> None:
         """Remove rows beyond their retention, looking at a few more of them with every new row."""

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from sessionguard.leases import LeaseSupport
 from sessionguard.records import SessionRecord
 from sessionguard.store import SessionStore
 
@@ -16,6 +17,10 @@ AT_ONCE = 50
 OBSERVATIONS = ("nothing", "the standing row", "the row before a touch", "another row")
 
 Scenario = Callable[..., Coroutine[Any, Any, None]]
+
+
+class LeasingStore(SessionStore, LeaseSupport):
+    """A store that has leases, for those who write down types."""
 
 
 def scenario(test: Scenario) -> Callable[..., None]:

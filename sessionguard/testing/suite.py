@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from sessionguard.leases import LeaseSupport
 from sessionguard.store import AdoptingStore, SessionStore
 from sessionguard.testing.adoption import AdoptionContract
 from sessionguard.testing.contract import SessionStoreContract
 from sessionguard.testing.failures import FailureContract
+from sessionguard.testing.leases import LeaseContract
 from sessionguard.testing.opening import open_store
 from sessionguard.testing.races import RaceContract
 
@@ -65,6 +67,17 @@ class TestAdoption(StoreAtUrl, AdoptionContract):
         store = open_store(store_url)
         if not isinstance(store, AdoptingStore):
             pytest.skip("conversations cannot be moved to this store")
+        return store
+
+
+class TestLeases(StoreAtUrl, LeaseContract):
+    """One owner at a time."""
+
+    @pytest.fixture
+    def store(self, store_url: str) -> SessionStore:
+        store = open_store(store_url)
+        if not isinstance(store, LeaseSupport):
+            pytest.skip("this store has no leases")
         return store
 
 

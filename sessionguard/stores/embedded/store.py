@@ -19,6 +19,7 @@ from sessionguard.records import Reservation, Retirement, SessionRecord, Touch
 from sessionguard.store import AdoptingStore, RetirableStore, wall_clock
 from sessionguard.stores.embedded import place, url
 from sessionguard.stores.embedded.database import Database
+from sessionguard.stores.embedded.leases import EmbeddedLeases, LeaseFile
 from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.threads import THREADS, Lease
 
@@ -33,7 +34,7 @@ SWEEP = 50
 T = TypeVar("T")
 
 
-class EmbeddedStore(AdoptingStore, RetirableStore):
+class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
     """Rows in one file of a directory, shared by the processes of one host.
 
     `synchronous` is `full` or `normal`; `network_filesystem` allows a directory on one; `retention` is in milliseconds;
@@ -67,6 +68,7 @@ class EmbeddedStore(AdoptingStore, RetirableStore):
             return database
 
         self._lease = Lease(THREADS, path, open_database)
+        self._leases = LeaseFile(self._directory, network_filesystem, clock)
         self._memory = self._lease.memory
         # What the method of the class does, but for one call less on the way of every established request.
         self.recall = self._memory.recall  # type: ignore[method-assign]
@@ -164,6 +166,7 @@ class EmbeddedStore(AdoptingStore, RetirableStore):
 
     async def aclose(self) -> None:
         await self._lease.aclose()
+        await self._leases.aclose()
 
     def _serve(
         self,

@@ -1,0 +1,222 @@
+"""Leases where they are the embedded stores' own: processes, forks, files, memory; and the rules of one row."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sessionguard import CorruptRecord, StoreUnavailable
+from sessionguard.codec import decode_lease, encode_lease
+from sessionguard.leases import TICKET, Lease, LeaseRow, Ticket
+from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.embedded.store import EmbeddedStore
+from sessionguard.stores.memory import MemoryStore
+from sessionguard.stores.sqlite import SqliteStore
+
+STORES: dict[str, Callable[..., EmbeddedStore]] = {"disk": DiskStore, "sqlite": SqliteStore}
+NAME, MINUTE = "turn/a", 60_000
+
+CONTENDER = """
+import asyncio, sys
+from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.sqlite import SqliteStore
+
+async def main(kind, directory, owner):
+    store = {"disk": DiskStore, "sqlite": SqliteStore}[kind](directory)
+    won = 0
+    for number in range(50):
+        won += (await store.acquire(f"name-{number}", owner, 60_000)).granted
+    print(won)
+    await store.aclose()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., EmbeddedStore]:
+    """A store of either kind on one directory, as often as it is asked for."""
+    return lambda **options: STORES[request.param](tmp_path / "sessions", **options)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_processes_that_race_for_names_share_them_out(kind: str, tmp_path: Path) -> None:
+    """Fifty names, four processes: every name has one owner."""
+    command = [sys.executable, "-c", CONTENDER, kind, str(tmp_path / "sessions")]
+    racing = [subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True) for number in range(4)]
+
+    assert 50 == sum(int(process.communicate(timeout=60)[0]) for process in racing)
+
+
+async def test_a_lease_is_seen_by_another_store_object(make: Callable[..., EmbeddedStore]) -> None:
+    """As by another process; the one thread of a file belongs to all of them."""
+    first, second = make(), make()
+    await first.acquire(NAME, "a", MINUTE)
+    answer = await second.acquire(NAME, "b", MINUTE)
+    await first.aclose()
+    await second.aclose()
+
+    assert answer.lease is not None
+    assert "a" == answer.lease.owner
+
+
+async def test_a_lease_touches_nothing_of_the_conversations(make: Callable[..., EmbeddedStore]) -> None:
+    """What is remembered of conversations stays remembered, and their file stays as it is."""
+    store = make()
+    await store.reserve("key", "first", None)
+    await store.get("key")
+    files = {path: path.read_bytes() for path in store._directory.iterdir() if "leases" not in path.name}
+    for number in range(20):
+        await store.acquire(f"{NAME}-{number}", "a", MINUTE)
+        await store.release(f"{NAME}-{number}", "a")
+    unchanged = {path: path.read_bytes() for path in files}
+    recalled = store.recall("key")
+    await store.aclose()
+
+    assert files == unchanged
+    assert recalled is not None
+
+
+def test_a_process_that_was_forked_with_leases_asks_for_its_own(make: Callable[..., EmbeddedStore]) -> None:
+    """The connection of the parent is closed before the fork, as that of the conversations."""
+    store = make()
+    asyncio.run(store.acquire(NAME, "parent", MINUTE))
+    child = os.fork()
+    if child == 0:
+        answer = asyncio.run(store.acquire(NAME, "child", MINUTE))
+        os._exit(0 if not answer.granted and answer.lease and answer.lease.owner == "parent" else 1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    renewed = asyncio.run(_renew_and_close(store))
+
+    assert (0, True) == (status, renewed)
+
+
+async def _renew_and_close(store: EmbeddedStore) -> bool:
+    try:
+        return await store.renew(NAME, "parent", MINUTE)
+    finally:
+        await store.aclose()
+
+
+async def test_what_is_over_takes_no_room(make: Callable[..., EmbeddedStore]) -> None:
+    """A few rows that are over go with every one that comes."""
+    now = [1_000_000_000_000]
+    store = make(clock=lambda: now[0])
+    for number in range(100):
+        await store.acquire(f"{NAME}-{number}", "a", 50)
+        now[0] += 100
+    await store.aclose()
+    with contextlib.closing(sqlite3.connect(store._directory / "leases.db")) as connection:
+        (left,) = connection.execute("SELECT count(*) FROM Leases").fetchone()
+
+    assert left <= 2
+
+
+async def test_memory_forgets_what_is_over() -> None:
+    """The reference store as well."""
+    now = [1_000_000_000_000]
+    store = MemoryStore(clock=lambda: now[0])
+    for number in range(100):
+        await store.acquire(f"{NAME}-{number}", "a", 50)
+        await store.release(f"{NAME}-{number}", "a", settled_for=10)
+        now[0] += 100
+
+    assert len(store._leases) <= 2
+
+
+async def test_numbers_grow_although_the_file_was_deleted(make: Callable[..., EmbeddedStore]) -> None:
+    """The clock sees to it."""
+    store = make()
+    first = await store.acquire(NAME, "a", MINUTE)
+    await store.aclose()
+    for path in store._directory.glob("leases.db*"):
+        path.unlink()
+    await asyncio.sleep(0.005)
+    second = await store.acquire(NAME, "b", MINUTE)
+    await store.aclose()
+
+    assert first.lease is not None
+    assert second.lease is not None
+    assert second.lease.fencing_number > first.lease.fencing_number
+
+
+async def test_a_locked_file_of_leases_is_unavailable_in_time(make: Callable[..., EmbeddedStore]) -> None:
+    """And conversations go on meanwhile."""
+    store = make()
+    await store.acquire(NAME, "a", MINUTE)
+    with contextlib.closing(sqlite3.connect(store._directory / "leases.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await store.acquire(NAME, "b", MINUTE)
+        created = (await store.reserve("key", "first", None)).created
+    await store.aclose()
+
+    assert created
+
+
+async def test_a_row_of_leases_that_is_not_ours_is_reported(make: Callable[..., EmbeddedStore]) -> None:
+    """Nothing is guessed about who has the name."""
+    store = make()
+    await store.acquire(NAME, "a", MINUTE)
+    await store.aclose()
+    for value in (b"\x00", "text"):
+        with contextlib.closing(sqlite3.connect(store._directory / "leases.db")) as connection, connection:
+            connection.execute("UPDATE Leases SET row = ?", (value,))
+        with pytest.raises(CorruptRecord):
+            await store.acquire(NAME, "b", MINUTE)
+    await store.aclose()
+
+
+ROWS = [
+    LeaseRow(),
+    LeaseRow(Lease("a", 7, 1000)),
+    LeaseRow(None, 5, (Ticket("b", 1, 2), Ticket("c", 3, 4))),
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_survives_its_bytes(row: LeaseRow) -> None:
+    """There and back."""
+    assert row == decode_lease(encode_lease(row))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xc1", b"\x90", b"\x94\x02\xc0\x00\x90", b"\x94\x01\x91\xa1a\x00\x90", b"\x94\x01\xc0\x00\x91\x01"],
+)
+def test_bytes_that_are_no_row_are_corrupt(data: bytes) -> None:
+    """Not msgpack, another version, or fields that are not ours."""
+    with pytest.raises(CorruptRecord):
+        decode_lease(data)
+
+
+@pytest.mark.parametrize(
+    ("row", "ends_at"),
+    [
+        (LeaseRow(), 0),
+        (LeaseRow(Lease("a", 1, 50)), 50),
+        (LeaseRow(Lease("a", 1, 50), 60), 60),
+        (LeaseRow(Lease("a", 1, 50), 60, (Ticket("b", 1, 70), Ticket("c", 1, 65))), 70),
+    ],
+)
+def test_a_row_ends_when_the_last_of_it_ends(row: LeaseRow, ends_at: int) -> None:
+    """Lease, settlement and tickets."""
+    assert ends_at == row.ends_at
+    assert LeaseRow(settled_until=row.settled_until) == row.at(ends_at)
+
+
+def test_a_ticket_lapses_unless_it_is_asked_for_again() -> None:
+    """And keeps its first time, however long its owner claims to have waited later."""
+    row, _ = LeaseRow(Lease("a", 1, 10**6)).acquire("b", 10, 100, 1000, int)
+    row, _ = row.acquire("b", 10, 5, 2000, int)
+
+    assert (Ticket("b", 900, 2000 + TICKET),) == row.queue
+    assert () == row.at(2000 + TICKET).queue
