@@ -48,7 +48,7 @@ def decode(data: bytes) -> SessionRecord:
 
 def encode_lease(row: LeaseRow) -> bytes:
     """Return the bytes of what is known of one name."""
-    lease = row.lease and [row.lease.owner, row.lease.fencing_number, row.lease.expires_at]
+    lease = row.lease and [row.lease.owner, row.lease.fencing_number, row.lease.granted_at, row.lease.expires_at]
     queue = [[each.owner, each.since, each.lapses_at] for each in row.queue]
     packed: bytes = msgpack.packb([VERSION, lease, row.settled_until, queue])
     return packed
@@ -59,17 +59,24 @@ def decode_lease(data: bytes) -> LeaseRow:
     try:
         match msgpack.unpackb(data, raw=False, strict_map_key=True):
             case [int(version), lease, int(settled_until), list(queue)] if version == VERSION:
-                standing = None if lease is None else Lease(*_owned(lease))
-                return LeaseRow(standing, settled_until, tuple(Ticket(*_owned(each)) for each in queue))
+                standing = None if lease is None else _lease(lease)
+                return LeaseRow(standing, settled_until, tuple(map(_ticket, queue)))
     except ValueError as error:
         raise CorruptRecord("The stored row of a lease is not what this package writes.") from error
     raise CorruptRecord("The stored row of a lease is not what this package writes.")
 
 
-def _owned(fields: object) -> tuple[str, int, int]:
+def _lease(fields: object) -> Lease:
     match fields:
-        case [str(owner), int(number), int(time)]:
-            return owner, number, time
+        case [str(owner), int(number), int(granted_at), int(expires_at)]:
+            return Lease(owner, number, granted_at, expires_at)
+    raise ValueError(fields)
+
+
+def _ticket(fields: object) -> Ticket:
+    match fields:
+        case [str(owner), int(since), int(lapses_at)]:
+            return Ticket(owner, since, lapses_at)
     raise ValueError(fields)
 
 

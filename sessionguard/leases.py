@@ -17,10 +17,11 @@ TICKET = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What `owner` has until `expires_at`. `fencing_number` is greater than that of every lease before it."""
+    """What `owner` has from `granted_at` to `expires_at`. `fencing_number` exceeds that of every lease before it."""
 
     owner: str
     fencing_number: int
+    granted_at: int
     expires_at: int
 
 
@@ -83,18 +84,18 @@ class LeaseRow:
         mine = _ticket(row, owner, waited, now)
         ahead = sum(each.rank < mine.rank for each in row.queue if each.owner != owner) + (row.lease is not None)
         if not ahead:
-            return _granted(row, Lease(owner, next_number(), now + duration), now)
+            return _granted(row, Lease(owner, next_number(), now, now + duration), now)
         others = tuple(each for each in row.queue if each.owner != owner)
         if waited is not None:
             row = dataclasses.replace(row, queue=tuple(sorted([*others, mine], key=lambda each: each.rank)))
         return row, LeaseAnswer(False, row.lease, ahead, settled=False, now=now)
 
-    def renew(self, owner: str, duration: int, now: int) -> tuple[LeaseRow, bool]:
-        """Return the row after `renew`, and whether the lease is still the owner's."""
+    def renew(self, owner: str, duration: int, now: int) -> tuple[LeaseRow, Lease | None]:
+        """Return the row after `renew`, and the lease if it is still the owner's."""
         if self.lease is None or self.lease.owner != owner:
-            return self.at(now), False
+            return self.at(now), None
         lease = dataclasses.replace(self.lease, expires_at=now + duration)
-        return dataclasses.replace(self.at(now), lease=lease), True
+        return dataclasses.replace(self.at(now), lease=lease), lease
 
     def release(self, owner: str, settled_for: int, now: int) -> tuple[LeaseRow, bool]:
         """Return the row after `release`, and whether the owner had the lease."""
@@ -121,8 +122,8 @@ class LeaseSupport(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def renew(self, name: str, owner: str, duration: int) -> bool:
-        """Let the lease of `owner` last until `duration` from now; returns False if it is not the owner's any more.
+    async def renew(self, name: str, owner: str, duration: int) -> Lease | None:
+        """Let the lease of `owner` last until `duration` from now; returns None if it is not the owner's any more.
 
         One that has run out is renewed as long as nobody else was given it and it was not swept away.
         """

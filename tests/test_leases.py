@@ -17,6 +17,7 @@ from sessionguard import CorruptRecord, StoreUnavailable
 from sessionguard.codec import decode_lease, encode_lease
 from sessionguard.leases import TICKET, Lease, LeaseRow, Ticket
 from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
@@ -101,7 +102,7 @@ def test_a_process_that_was_forked_with_leases_asks_for_its_own(make: Callable[.
 
 async def _renew_and_close(store: EmbeddedStore) -> bool:
     try:
-        return await store.renew(NAME, "parent", MINUTE)
+        return await store.renew(NAME, "parent", MINUTE) is not None
     finally:
         await store.aclose()
 
@@ -148,6 +149,20 @@ async def test_numbers_grow_although_the_file_was_deleted(make: Callable[..., Em
     assert second.lease.fencing_number > first.lease.fencing_number
 
 
+async def test_there_are_no_conversations_among_the_leases(make: Callable[..., EmbeddedStore]) -> None:
+    """The thread that serves them would read and remember some, were there any."""
+    store = make()
+    await store.acquire(NAME, "a", MINUTE)
+
+    def look(rows: Rows) -> list[object]:
+        return [rows.database.page("", "", 10), rows.database.keys("", 10), rows.get(NAME)]
+
+    found = await store._leases._lease.submit((NAME,), look, writes=False)
+    await store.aclose()
+
+    assert [(), (), None] == found
+
+
 async def test_a_locked_file_of_leases_is_unavailable_in_time(make: Callable[..., EmbeddedStore]) -> None:
     """And conversations go on meanwhile."""
     store = make()
@@ -177,7 +192,7 @@ async def test_a_row_of_leases_that_is_not_ours_is_reported(make: Callable[..., 
 
 ROWS = [
     LeaseRow(),
-    LeaseRow(Lease("a", 7, 1000)),
+    LeaseRow(Lease("a", 7, 900, 1000)),
     LeaseRow(None, 5, (Ticket("b", 1, 2), Ticket("c", 3, 4))),
 ]
 
@@ -202,9 +217,9 @@ def test_bytes_that_are_no_row_are_corrupt(data: bytes) -> None:
     ("row", "ends_at"),
     [
         (LeaseRow(), 0),
-        (LeaseRow(Lease("a", 1, 50)), 50),
-        (LeaseRow(Lease("a", 1, 50), 60), 60),
-        (LeaseRow(Lease("a", 1, 50), 60, (Ticket("b", 1, 70), Ticket("c", 1, 65))), 70),
+        (LeaseRow(Lease("a", 1, 0, 50)), 50),
+        (LeaseRow(Lease("a", 1, 0, 50), 60), 60),
+        (LeaseRow(Lease("a", 1, 0, 50), 60, (Ticket("b", 1, 70), Ticket("c", 1, 65))), 70),
     ],
 )
 def test_a_row_ends_when_the_last_of_it_ends(row: LeaseRow, ends_at: int) -> None:
@@ -215,7 +230,7 @@ def test_a_row_ends_when_the_last_of_it_ends(row: LeaseRow, ends_at: int) -> Non
 
 def test_a_ticket_lapses_unless_it_is_asked_for_again() -> None:
     """And keeps its first time, however long its owner claims to have waited later."""
-    row, _ = LeaseRow(Lease("a", 1, 10**6)).acquire("b", 10, 100, 1000, int)
+    row, _ = LeaseRow(Lease("a", 1, 0, 10**6)).acquire("b", 10, 100, 1000, int)
     row, _ = row.acquire("b", 10, 5, 2000, int)
 
     assert (Ticket("b", 900, 2000 + TICKET),) == row.queue

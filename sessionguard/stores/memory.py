@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sessionguard.errors import ConfigurationError
-from sessionguard.leases import LeaseAnswer, LeaseRow, LeaseSupport
+from sessionguard.leases import Lease, LeaseAnswer, LeaseRow, LeaseSupport
 from sessionguard.records import Reservation, SessionRecord, Touch
 from sessionguard.store import AdoptingStore, wall_clock
 
@@ -92,7 +92,7 @@ class MemoryStore(AdoptingStore, LeaseSupport):
             self._keep(name, row, now)
             return answer
 
-    async def renew(self, name: str, owner: str, duration: int) -> bool:
+    async def renew(self, name: str, owner: str, duration: int) -> Lease | None:
         with self._lock:
             now = self._clock()
             row, renewed = self._lease(name).renew(owner, duration, now)

@@ -22,7 +22,11 @@ class LeaseContract:
 
         assert answer.granted
         assert answer.lease is not None
-        assert (answer.lease.owner, answer.lease.expires_at) == ("a", answer.now + MINUTE)
+        assert (answer.lease.owner, answer.lease.granted_at, answer.lease.expires_at) == (
+            "a",
+            answer.now,
+            answer.now + MINUTE,
+        )
         assert (answer.ahead, answer.settled) == (0, False)
 
     @scenario
@@ -63,18 +67,19 @@ class LeaseContract:
         answer = await store.acquire(NAME, "a", MINUTE)
 
         assert await store.release(NAME, "b") is False
-        assert await store.renew(NAME, "b", 2 * MINUTE) is False
+        assert await store.renew(NAME, "b", 2 * MINUTE) is None
         assert (await store.acquire(NAME, "c", MINUTE)).lease == answer.lease
-        assert await store.renew(NAME + "x", "a", MINUTE) is False
+        assert await store.renew(NAME + "x", "a", MINUTE) is None
         assert await store.release(NAME + "x", "a") is False
 
     @scenario
     async def test_a_renewed_lease_lasts_longer_and_keeps_its_number(self, store: LeasingStore) -> None:
         first = await store.acquire(NAME, "a", 200)
-        assert await store.renew(NAME, "a", MINUTE) is True
+        renewed = await store.renew(NAME, "a", MINUTE)
         other = await store.acquire(NAME, "b", MINUTE)
 
         assert other.lease is not None
+        assert other.lease == renewed
         assert number_of(first) == other.lease.fencing_number
         assert other.lease.expires_at > first.now + 1000
 
@@ -85,7 +90,7 @@ class LeaseContract:
 
         assert number_of(second) > number_of(first)
         assert second.now >= first.now + 50
-        assert await store.renew(NAME, "a", MINUTE) is False
+        assert await store.renew(NAME, "a", MINUTE) is None
         assert await store.release(NAME, "a") is False
         assert (await store.acquire(NAME, "c", MINUTE)).lease == second.lease
 

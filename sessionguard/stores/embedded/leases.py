@@ -10,8 +10,9 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from sessionguard import leases
 from sessionguard.codec import decode_lease, encode_lease
 from sessionguard.errors import CorruptRecord
 from sessionguard.leases import LeaseAnswer, LeaseRow, LeaseSupport
@@ -97,9 +98,7 @@ class LeaseFile:
         """Take one step with a name: from its row, the time, and what gives the next fencing number."""
 
         def change(rows: Rows) -> T:
-            database, now = rows.database, self._clock()
-            if not isinstance(database, LeaseDatabase):
-                raise TypeError(f"{FILE_NAME} was opened as a {type(database).__name__}")
+            database, now = cast("LeaseDatabase", rows.database), self._clock()
             number = functools.partial(database.next_number, now)
             return database.change(name, now, lambda row: step(row, now, number))
 
@@ -119,7 +118,7 @@ class EmbeddedLeases(LeaseSupport):
             name, lambda row, now, number: row.acquire(owner, duration, waited, now, number)
         )
 
-    async def renew(self, name: str, owner: str, duration: int) -> bool:
+    async def renew(self, name: str, owner: str, duration: int) -> leases.Lease | None:
         return await self._leases.change(name, lambda row, now, _: row.renew(owner, duration, now))
 
     async def release(self, name: str, owner: str, *, settled_for: int = 0) -> bool:
