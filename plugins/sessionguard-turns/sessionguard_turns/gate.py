@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from sessionguard import ConfigurationError, GuardSettings, Origin, Refusal, Resolution, SessionStore, asgi
+from sessionguard import (
+    ConfigurationError,
+    GuardSettings,
+    LeaseSupport,
+    Origin,
+    Refusal,
+    Resolution,
+    SessionStore,
+    asgi,
+)
+from sessionguard.admission import STORE_SCOPE_KEY
 from sessionguard.hookspecs import HookImplementation
 from sessionguard.observers import observer
 from sessionguard.policy import Hooks, first_answer, nonsense
-from sessionguard.store import wall_clock
+from sessionguard.store import REACH
 from sessionguard_turns.answer import Answer
 from sessionguard_turns.busy import SessionBusy
-from sessionguard_turns.lane import Holding, Place
+from sessionguard_turns.entrance import Admitted, Entrance
+from sessionguard_turns.leasing import Leasing
 from sessionguard_turns.readahead import ReadAhead
 from sessionguard_turns.settings import Mode, TurnSettings
-from sessionguard_turns.turn import SCOPE_KEY, TOKEN_HEADER
-from sessionguard_turns.turnstile import Turnstile
-from sessionguard_turns.waiting import ClientLeft, complain_of, wait
+from sessionguard_turns.turn import SCOPE_KEY, TOKEN_HEADER, Turn
+from sessionguard_turns.waiting import ClientLeft
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,6 +42,8 @@ REQUESTS = ("http", "websocket")
 PRIVATE = (Origin.EPHEMERAL, Origin.DEGRADED)
 
 _TOKEN = TOKEN_HEADER.encode()
+
+log = logging.getLogger("sessionguard")
 
 
 class TurnGate:
@@ -44,23 +57,37 @@ class TurnGate:
         self._wrapped = app
         self._app = asgi.single_callable(app)
         self._settings = settings = TurnSettings.load(options, os.environ)
-        self._turnstile = Turnstile(
-            queue_limit=settings.queue_limit, total_limit=settings.total_limit, window=settings.wait_timeout
-        )
+        self._entrance = Entrance(settings, None)
+        self._is_connected = False
         self._mode_hooks: Sequence[HookImplementation] = ()
         self._tell_waited: Callable[..., None] | None = None
         self._tell_refused: Callable[..., None] | None = None
 
     def connect(self, settings: GuardSettings, store: SessionStore, hooks: Hooks) -> None:
-        """Take the guard's plugins into account; raises ConfigurationError for a deployment this gate cannot serve."""
-        if settings.coordination not in (None, "process") and self._settings.modes != {Mode.OFF}:
+        """Take the guard's store and plugins into account; raises ConfigurationError where it cannot serve them."""
+        self._use(store, settings.namespace)
+        reach = store.coordination if isinstance(store, LeaseSupport) else "process"
+        if REACH.index(settings.coordination or "process") > REACH.index(reach) and self._settings.modes != {Mode.OFF}:
             raise ConfigurationError(
-                f"SESSIONGUARD_COORDINATION asks for {settings.coordination}, but turns are kept within one process;"
-                " serve with one worker, or set SESSIONGUARD_TURNS_MODE=off"
+                f"SESSIONGUARD_COORDINATION asks for {settings.coordination}, but the store has no leases, so turns are"
+                " kept within one process; choose a store that has them, or set SESSIONGUARD_TURNS_MODE=off"
             )
         self._mode_hooks = hooks["sessionguard_turn_mode"]
         self._tell_waited = observer("sessionguard_turn_waited", hooks["sessionguard_turn_waited"])
         self._tell_refused = observer("sessionguard_request_refused", hooks["sessionguard_request_refused"])
+
+    def _use(self, store: SessionStore, namespace: str) -> None:
+        """Keep turns as far apart as the store can, and say how far that is."""
+        self._is_connected = True
+        if self._settings.modes == {Mode.OFF}:
+            return
+        if isinstance(store, LeaseSupport) and store.coordination != "process":
+            self._entrance = Entrance(self._settings, Leasing(store, namespace, self._settings.lease_time))
+            log.info("turns are kept by leases in %s, within one %s", store.location, store.coordination)
+        elif store.coordination == "process":
+            log.info("turns are kept within one process, as the conversations are")
+        else:
+            log.warning("%s has no leases: turns are kept within one process only", store.location)
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         resolution = scope.get("sessionguard")
@@ -68,12 +95,14 @@ class TurnGate:
         if scope["type"] not in REQUESTS or not isinstance(resolution, Resolution) or SCOPE_KEY in scope:
             await self._app(scope, receive, send)
             return
+        if not self._is_connected:
+            self._use(scope[STORE_SCOPE_KEY], "")
         try:
             mode = self._mode_of(scope, resolution)
         except Refusal as error:
             await self._refuse(scope, send, error)
             return
-        if mode is Mode.OFF or (mode is Mode.FIRST and not self._is_young(resolution)):
+        if mode is Mode.OFF or (mode is Mode.FIRST and not self._entrance.is_young(resolution)):
             await self._app(scope, receive, send)
         else:
             await self._take_turn(scope, receive, send, resolution, mode)
@@ -96,74 +125,47 @@ class TurnGate:
                     raise nonsense(plugin, "sessionguard_turn_mode", "off, first, wait, reject or None") from None
         return self._settings.mode_of(scope["path"])
 
-    def _is_young(self, resolution: Resolution) -> bool:
-        started = resolution.session_started_at
-        return started is not None and wall_clock() - started < 1000 * self._settings.wait_timeout
-
     async def _take_turn(
         self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, resolution: Resolution, mode: Mode
     ) -> None:
         arrived = monotonic()
+        entrance, conversation = self._entrance, resolution.session_id
         tokens = {value.decode("latin-1") for value in asgi.header_values(scope, _TOKEN)}
         ahead = ReadAhead(receive)
         try:
-            holding = await self._admit(resolution, mode, tokens, ahead)
-        except SessionBusy as error:
-            self._note(scope, "busy", arrived)
+            admitted = await self._admit(scope, resolution, mode, tokens, ahead, arrived)
+        except Refusal as error:
             await self._refuse(scope, Answer(send, monotonic() - arrived), error)
             return
         except ClientLeft:
-            self._note(scope, "left", arrived)
             return
-        except BaseException:
-            self._note(scope, "left", arrived)
-            raise
         try:
-            self._note(scope, "nested" if holding and holding.turn.token in tokens else "admitted", arrived)
+            self._note(scope, "nested" if admitted.nested else "admitted", arrived)
             settle = None
-            if holding is not None and self._is_young(resolution):
-                settle = functools.partial(self._turnstile.settle, resolution.session_id, holding)
+            if admitted.holding is not None and entrance.is_young(resolution):
+                settle = functools.partial(entrance.settle, conversation, admitted)
             answer = Answer(send, monotonic() - arrived, settle)
-            await self._app(_scope_of(scope, holding), ahead.receive, answer)
+            await self._app(_scope_of(scope, admitted.turn), ahead.receive, answer)
         finally:
-            if holding is not None:
-                self._turnstile.leave(resolution.session_id, holding)
             ahead.close()
+            await entrance.leave(conversation, admitted)
 
-    async def _admit(self, resolution: Resolution, mode: Mode, tokens: set[str], ahead: ReadAhead) -> Holding | None:
-        """Return the turn that has come, None where none is needed; raises SessionBusy, or ClientLeft."""
-        conversation = resolution.session_id
-        entered = self._turnstile.enter(conversation, mode, tokens)
-        if not isinstance(entered, Place):
-            return entered
-        complain = functools.partial(self._complain, conversation, entered)
+    async def _admit(
+        self,
+        scope: asgi.Scope,
+        resolution: Resolution,
+        mode: Mode,
+        tokens: set[str],
+        ahead: ReadAhead,
+        arrived: float,
+    ) -> Admitted:
+        """Wait to be let in; whoever is not has nothing left behind, and the observers know."""
         try:
-            in_time = await wait(entered, ahead, self._deadline(entered, resolution), complain)
-        except BaseException:
-            self._give_up(conversation, entered, ahead)
+            return await self._entrance.admit(resolution, mode, tokens, ahead)
+        except BaseException as error:
+            ahead.close()
+            self._note(scope, "busy" if isinstance(error, SessionBusy) else "left", arrived)
             raise
-        if in_time:
-            return entered.holding
-        if not entered.brief:
-            self._give_up(conversation, entered, ahead)
-            raise SessionBusy(_lost(tokens), self._turnstile.retry_after(conversation))
-        self._turnstile.give_up(conversation, entered)
-        return None
-
-    def _give_up(self, conversation: str, place: Place, ahead: ReadAhead) -> None:
-        self._turnstile.give_up(conversation, place)
-        ahead.close()
-
-    def _deadline(self, place: Place, resolution: Resolution) -> float:
-        """Return until when to wait; who waits for a new conversation waits until it is not new any more."""
-        seconds = self._settings.wait_timeout
-        if place.brief and resolution.session_started_at is not None:
-            seconds = min(seconds, seconds - (wall_clock() - resolution.session_started_at) / 1000)
-        return place.since + seconds
-
-    def _complain(self, conversation: str, place: Place) -> None:
-        position, held = self._turnstile.position(conversation, place)
-        complain_of(conversation, position, monotonic() - place.since, held)
 
     def _note(self, scope: asgi.Scope, outcome: str, arrived: float) -> None:
         if self._tell_waited is not None:
@@ -175,21 +177,8 @@ class TurnGate:
         await asgi.refuse(scope, send, error)
 
 
-def _scope_of(scope: asgi.Scope, holding: Holding | None) -> asgi.Scope:
+def _scope_of(scope: asgi.Scope, turn: Turn | None) -> asgi.Scope:
     headers = asgi.without_headers(scope["headers"], [_TOKEN])
-    turn = None if holding is None else holding.turn
     if turn is not None:
         headers.append((_TOKEN, turn.token.encode()))
     return {**scope, SCOPE_KEY: turn, "headers": headers}
-
-
-def _lost(tokens: set[str]) -> str:
-    if tokens:
-        return (
-            f"The header {TOKEN_HEADER} belongs to no turn under way in this conversation, and waiting for one took too"
-            " long; if the turn that made this call is over, leave the header out."
-        )
-    return (
-        "The turn under way in this conversation took too long; try again later. If that turn made this call, it must"
-        f" send its header {TOKEN_HEADER} with it."
-    )

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 
+from sessionguard_turns.leasing import Leasehold
 from sessionguard_turns.turn import Turn
 
 
@@ -19,13 +20,14 @@ class Holding:
     by the monotonic clock, in seconds.
     """
 
-    __slots__ = ("brief", "inside", "since", "turn")
+    __slots__ = ("brief", "inside", "leasehold", "since", "turn")
 
     def __init__(self, turn: Turn, since: float, *, brief: bool) -> None:
         self.turn = turn
         self.since = since
         self.brief = brief
         self.inside = 1
+        self.leasehold: Leasehold | None = None
 
 
 class Place:
@@ -91,6 +93,10 @@ class Lane:
             self.queue.remove(place)
             return True
         return False
+
+    def admits(self, tokens: set[str]) -> bool:
+        """Whether one of the tokens is that of the turn under way, and somebody is still inside."""
+        return self.holding is not None and self.holding.inside > 0 and self.holding.turn.token in tokens
 
     @property
     def is_idle(self) -> bool:

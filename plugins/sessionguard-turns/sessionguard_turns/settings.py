@@ -62,6 +62,7 @@ class TurnOptions(TypedDict, total=False):
     wait_timeout: float
     queue_limit: int
     total_limit: int
+    lease_time: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,9 @@ class TurnSettings:
     wait_timeout: float = _setting(60.0, kinds.seconds(0.05, 3600), "seconds a request is held at most")
     queue_limit: int = _setting(16, _count(0, 10_000), "how many requests of one conversation may wait")
     total_limit: int = _setting(1000, _count(0, 1_000_000), "how many requests of one process may wait")
+    lease_time: float = _setting(
+        30.0, kinds.seconds(0.5, 3600), "seconds after which the turn of a worker that was killed is over"
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

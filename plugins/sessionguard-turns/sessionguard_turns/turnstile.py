@@ -34,7 +34,7 @@ class Turnstile:
         self._window = window
         self._clock = clock
         self._numbers = itertools.count(wall_clock())
-        self._lengths = TurnLengths()
+        self.lengths = TurnLengths()
         self.reset()
         _turnstiles.add(self)
 
@@ -52,13 +52,13 @@ class Turnstile:
     def enter(self, conversation: str, mode: Mode, tokens: set[str]) -> Holding | Place | None:
         """Return the turn that may begin, the place to wait in, or None where no turn is needed.
 
-        Raises SessionBusy. A turn is handed back by `leave`, a place by `give_up`, each exactly once.
+        Raises SessionBusy. Every request leaves a turn once, the last one hands it on; a place is given up once.
         """
         with self._lock:
             now = self._clock()
             brief = mode is Mode.FIRST
             lane = self._lanes.get(conversation)
-            if lane is not None and lane.holding is not None and lane.holding.turn.token in tokens:
+            if lane is not None and lane.holding is not None and lane.admits(tokens):
                 lane.holding.inside += 1
                 return lane.holding
             if brief and self._settled.get(conversation, now) > now:
@@ -73,13 +73,24 @@ class Turnstile:
             self._waiting += 1
             return place
 
-    def leave(self, conversation: str, holding: Holding) -> None:
-        """One request is out of the turn; when the last one is, the next turn begins."""
+    def is_inside(self, conversation: str, tokens: set[str]) -> bool:
+        """Whether the turn under way has one of the tokens."""
+        with self._lock:
+            lane = self._lanes.get(conversation)
+            return lane is not None and lane.admits(tokens)
+
+    def leave(self, conversation: str, holding: Holding) -> bool:
+        """One request is out of the turn; returns whether it was the last one, so that the turn must be handed on."""
         with self._lock:
             holding.inside -= 1
             if holding.inside == 0:
-                self._lengths.note(self._clock() - holding.since)
-                self._end(conversation, holding)
+                self.lengths.note(self._clock() - holding.since)
+            return holding.inside == 0
+
+    def hand_on(self, conversation: str, holding: Holding) -> None:
+        """Let the next turn begin, if this one is still under way."""
+        with self._lock:
+            self._end(conversation, holding)
 
     def give_up(self, conversation: str, place: Place) -> None:
         """Leave the queue; a turn that was given to this place meanwhile goes to the next one."""
@@ -126,8 +137,8 @@ class Turnstile:
 
     def _retry_after(self, lane: Lane | None, now: float) -> int:
         if lane is None or lane.holding is None:
-            return self._lengths.retry_after(0, 0)
-        return self._lengths.retry_after(now - lane.holding.since, len(lane.queue))
+            return self.lengths.retry_after(0, 0)
+        return self.lengths.retry_after(now - lane.holding.since, len(lane.queue))
 
     def _end(self, conversation: str, holding: Holding) -> None:
         lane = self._lanes.get(conversation)

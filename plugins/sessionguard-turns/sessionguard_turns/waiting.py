@@ -39,6 +39,20 @@ async def wait(place: Place, ahead: ReadAhead, deadline: float, when_long: Calla
     return True
 
 
+async def pause(ahead: ReadAhead, seconds: float) -> None:
+    """Let so much time pass; raises ClientLeft as soon as nobody wants to know what comes of it."""
+    end = monotonic() + seconds
+    while (rest := end - monotonic()) > 0:
+        coming = ahead.next()
+        if coming is None:
+            await asyncio.sleep(rest)
+        else:
+            await asyncio.wait([coming], timeout=rest)
+        ahead.take()
+        if ahead.client_left:
+            raise ClientLeft
+
+
 def complain_of(conversation: str, position: int, waited: float, held: float) -> None:
     """Say that somebody has been waiting for long, and behind whom; the conversation is shown as a hash of its id."""
     shown = blake2b(conversation.encode(), digest_size=4).hexdigest()

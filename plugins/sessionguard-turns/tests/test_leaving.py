@@ -66,7 +66,7 @@ async def test_a_cancelled_request_makes_room(stage: Any, agent: Agent, who: str
 
     assert 200 == (await third.answered()).status
     assert ["first", *(["second"] if who == "running" else []), "third"] == agent.order
-    assert 0 == len(play.gate._turnstile)
+    assert 0 == len(play.gate._entrance.turnstile)
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -85,8 +85,8 @@ async def test_a_request_that_is_cancelled_as_it_is_admitted_hands_its_turn_on(
     await asyncio.wait([second.task, first.task])
 
     assert 200 == (await third.answered()).status
-    assert 0 == len(play.gate._turnstile)
-    assert 0 == play.gate._turnstile._waiting
+    assert 0 == len(play.gate._entrance.turnstile)
+    assert 0 == play.gate._entrance.turnstile._waiting
 
 
 async def test_the_application_reads_the_body_as_it_was_sent(stage: Any, agent: Agent) -> None:
@@ -175,4 +175,4 @@ async def test_nothing_is_left_behind(stage: Any, agent: Agent) -> None:
     await settled()
 
     assert before == asyncio.all_tasks()
-    assert 0 == len(play.gate._turnstile)
+    assert 0 == len(play.gate._entrance.turnstile)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,31 +10,13 @@ import httpx
 import openai
 import pytest
 from live import LiveServer, uvicorn
+from turns_journal import Journal
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 HERE = Path(__file__).parent
 KEY = {"x-openclaw-session-key": "final-1779465436"}
 START = ("--factory",)
-
-
-class Journal:
-    """What the application wrote down."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.touch()
-
-    @property
-    def events(self) -> list[str]:
-        return [line.partition(" ")[2] for line in self.path.read_text().splitlines()]
-
-    def has(self, event: str) -> None:
-        """Wait until it was written."""
-        deadline = time.monotonic() + 20
-        while event not in self.events:
-            assert time.monotonic() < deadline, self.events
-            time.sleep(0.01)
 
 
 @pytest.fixture
@@ -66,7 +47,7 @@ async def test_the_openai_client_comes_again_by_itself(server: LiveServer, journ
 
     assert 409 == refused.status_code
     assert "1" == completion.id
-    assert ["begins long", "ends long", "begins completions", "ends completions"] == journal.events
+    assert ["begins long", "ends long", "begins completions", "ends completions"] == journal.after("ends completions")
 
 
 async def test_a_client_that_hangs_up_while_it_waits_is_never_served(server: LiveServer, journal: Journal) -> None:
@@ -80,7 +61,7 @@ async def test_a_client_that_hangs_up_while_it_waits_is_never_served(server: Liv
         await long_turn
 
     assert 200 == last.status_code
-    assert ["begins long", "ends long", "begins last", "ends last"] == journal.events
+    assert ["begins long", "ends long", "begins last", "ends last"] == journal.after("ends last")
     assert "Traceback" not in server.output
 
 
@@ -124,7 +105,7 @@ def test_a_websocket_that_leaves_while_it_waits_does_no_harm(server: LiveServer,
         last.send("bye")
     journal.has("ends last")
 
-    assert ["begins first", "ends first", "begins last", "ends last"] == journal.events
+    assert ["begins first", "ends first", "begins last", "ends last"] == journal.after("ends last")
     assert "Traceback" not in server.output
 
 

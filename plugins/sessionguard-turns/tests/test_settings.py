@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from sessionguard_turns import Mode, TurnGate, TurnSettings, TurnsPlugin
 from turns_stage import Agent
 
 from sessionguard import ConfigurationError, SessionGuard
+from sessionguard.stores.memory import MemoryStore
+from sessionguard.testing.failing_store import FailingStore
 
 READ = [
     ("mode", "first", Mode.FIRST),
@@ -123,3 +127,53 @@ async def test_other_scopes_and_unguarded_requests_pass(agent: Agent, stage: Any
         await gate({"type": kind, "headers": []}, None, None)
 
     assert ["lifespan", "http", "lantern"] == seen
+
+
+class Leaseless(FailingStore):
+    """A store that reaches as far as it is told, and has no leases."""
+
+    def __init__(self, coordination: str) -> None:
+        super().__init__(MemoryStore(), lambda call: None)
+        self.coordination = coordination
+
+
+@pytest.mark.parametrize(
+    ("store", "needed", "mode", "starts"),
+    [
+        ("host", None, "wait", True),
+        ("host", "process", "wait", True),
+        ("host", "host", "wait", False),
+        ("host", "host", "reject", False),
+        ("host", "host", "first", False),
+        ("host", "host", "off", True),
+        ("cluster", "cluster", "wait", False),
+    ],
+)
+def test_without_leases_a_gate_serves_one_process(
+    agent: Agent, store: str, needed: Any, mode: str, starts: bool
+) -> None:
+    """A deployment that is wider is refused, unless the gate is off."""
+    expected = contextlib.nullcontext() if starts else pytest.raises(ConfigurationError, match="has no leases")
+    with expected:
+        SessionGuard(agent, store=Leaseless(store), coordination=needed, plugins=[TurnsPlugin(mode=mode)])
+
+
+@pytest.mark.parametrize(
+    ("store", "line"),
+    [
+        (Leaseless("host"), "has no leases: turns are kept within one process only"),
+        (MemoryStore(), "turns are kept within one process, as the conversations are"),
+        ("disk:", "turns are kept by leases in"),
+    ],
+    ids=["no leases", "memory", "disk"],
+)
+def test_how_far_turns_are_kept_apart_is_said_at_the_start(
+    agent: Agent, caplog: pytest.LogCaptureFixture, store: Any, line: str
+) -> None:
+    """Once, and by a gate that is not off."""
+    caplog.set_level(logging.INFO, "sessionguard")
+    SessionGuard(agent, store=store, plugins=[TurnsPlugin(mode="off")])
+    assert "turns" not in caplog.text
+    SessionGuard(agent, store=store, plugins=[TurnsPlugin()])
+
+    assert 1 == sum(line in message for message in caplog.messages)

@@ -42,14 +42,16 @@ def test_the_place_of_an_event_loop_that_has_ended_is_passed_over(turnstile: Tur
     async def wait() -> Place:
         place = turnstile.enter(CHAT, Mode.WAIT, set())
         assert isinstance(place, Place)
-        turnstile.leave(CHAT, holding)
+        assert turnstile.leave(CHAT, holding)
+        turnstile.hand_on(CHAT, holding)
         await asyncio.wait_for(place.admitted, 5)
         return place
 
     asyncio.run(queue_up())
     place = asyncio.run(wait())
     assert place.holding is not None
-    turnstile.leave(CHAT, place.holding)
+    assert turnstile.leave(CHAT, place.holding)
+    turnstile.hand_on(CHAT, place.holding)
 
     assert 0 == len(turnstile)
 
@@ -60,7 +62,8 @@ async def test_a_first_turn_that_has_settled_ends_nobody_elses(turnstile: Turnst
     second = turnstile.enter(CHAT, Mode.WAIT, set())
     third = turnstile.enter(CHAT, Mode.WAIT, set())
     turnstile.settle(CHAT, first)
-    turnstile.leave(CHAT, first)
+    assert turnstile.leave(CHAT, first)
+    turnstile.hand_on(CHAT, first)
     await asyncio.sleep(0)
 
     assert isinstance(second, Place)
@@ -74,7 +77,8 @@ def test_conversations_that_are_not_new_any_more_are_forgotten(turnstile: Turnst
         holding = turnstile.enter(f"chat-{number}", Mode.FIRST, set())
         assert isinstance(holding, Holding)
         turnstile.settle(f"chat-{number}", holding)
-        turnstile.leave(f"chat-{number}", holding)
+        assert turnstile.leave(f"chat-{number}", holding)
+        turnstile.hand_on(f"chat-{number}", holding)
         turnstile._clock.now += 10  # type: ignore[attr-defined]
 
     assert 6 == len(turnstile._settled)

@@ -8,6 +8,9 @@ import os
 import uuid
 from pathlib import Path
 
+import httpx
+from sessionguard_turns import Turn, get_turn
+
 from sessionguard.asgi import Receive, Scope, Send
 
 _sessions: dict[str, str] = {}
@@ -32,10 +35,19 @@ async def agent(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
     else:
         await asyncio.sleep(int(scope["query_string"] or 0) / 1000)
-        await _json(
-            send, {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [], "path": name}
-        )
+        turn = get_turn(scope)
+        await _call(dict(scope["headers"]), turn)
+        completion = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
+        await _json(send, {**completion, "fencing_number": turn and turn.fencing_number})
     note(f"{os.getpid()} ends {name}")
+
+
+async def _call(headers: dict[bytes, bytes], turn: Turn | None) -> None:
+    """Call the same conversation where the request says, within its turn."""
+    if b"x-call" in headers and turn is not None:
+        key = {"x-openclaw-session-key": headers[b"x-openclaw-session-key"].decode()}
+        async with httpx.AsyncClient(timeout=30) as client:
+            await client.post(headers[b"x-call"].decode(), headers={**key, **turn.headers})
 
 
 async def gateway(scope: Scope, receive: Receive, send: Send) -> None:

@@ -176,10 +176,12 @@ class Caller:
 class Stage:
     """A guard with a gate, and the agent behind them."""
 
-    def __init__(self, agent: Agent, *, plugins: tuple[object, ...] = (), **options: Any) -> None:
+    def __init__(
+        self, agent: Agent, *, plugins: tuple[object, ...] = (), store: Any = "memory:", **options: Any
+    ) -> None:
         self.agent = agent
         self.gate = TurnGate(agent, **options)
-        self.guard = SessionGuard(self.gate, store="memory:", plugins=plugins)
+        self.guard = SessionGuard(self.gate, store=store, plugins=plugins)
 
     def post(self, name: str, key: str | None = "a", body: bytes | None = b"", **options: Any) -> Caller:
         """Begin a request; with `body=None` it is the test's to send."""

@@ -1,0 +1,193 @@
+"""The way into a turn and out of it: through the turnstile of this process, then, where there are leases, to the lease.
+
+Whoever is let in here leaves once, and whoever is not has left nothing behind; both hold at every await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+
+from sessionguard import LeaseAnswer, Resolution
+from sessionguard.store import wall_clock
+from sessionguard_turns.busy import SessionBusy
+from sessionguard_turns.lane import Holding, Place
+from sessionguard_turns.leasing import Leasing
+from sessionguard_turns.readahead import ReadAhead
+from sessionguard_turns.settings import Mode, TurnSettings
+from sessionguard_turns.turn import TOKEN_HEADER, Turn
+from sessionguard_turns.turnstile import Turnstile
+from sessionguard_turns.waiting import LONG_WAIT, complain_of, pause, wait
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
+"""In seconds, between two questions for a lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """How a request was let in: its turn, if it needs one, and what it has to hand back when it leaves."""
+
+    turn: Turn | None = None
+    holding: Holding | None = None
+    nested: bool = False
+
+
+class Entrance:
+    """Lets requests in; `leasing` is None where turns are kept within this process."""
+
+    def __init__(self, settings: TurnSettings, leasing: Leasing | None) -> None:
+        self._settings = settings
+        self._leasing = leasing
+        self.turnstile = Turnstile(
+            queue_limit=settings.queue_limit, total_limit=settings.total_limit, window=settings.wait_timeout
+        )
+
+    def is_young(self, resolution: Resolution) -> bool:
+        """Whether the conversation is so new that its first turn may still be under way."""
+        started = resolution.session_started_at
+        return started is not None and wall_clock() - started < 1000 * self._settings.wait_timeout
+
+    async def admit(self, resolution: Resolution, mode: Mode, tokens: set[str], ahead: ReadAhead) -> Admitted:
+        """Return how the request was let in; raises SessionBusy, ClientLeft, or StoreUnavailable."""
+        conversation, since = resolution.session_id, monotonic()
+        if tokens and self._leasing is not None and not self.turnstile.is_inside(conversation, tokens):
+            for token in tokens:
+                lease = await self._leasing.standing(conversation, mode, token)
+                if lease is not None:
+                    return Admitted(Turn(lease.fencing_number, token), nested=True)
+        deadline = since + self._patience(mode, resolution)
+        holding = await self._pass_turnstile(conversation, mode, tokens, ahead, deadline)
+        if holding is None:
+            return Admitted()
+        if holding.turn.token in tokens:
+            return Admitted(holding.turn, holding, nested=True)
+        if self._leasing is None:
+            return Admitted(holding.turn, holding)
+        try:
+            return await self._take_lease(self._leasing, conversation, mode, holding, ahead, since, deadline)
+        except BaseException:
+            self._abandon(conversation, holding)
+            raise
+
+    def settle(self, conversation: str, admitted: Admitted) -> None:
+        """The application has found the conversation: whoever only waited for that is let in, in every process."""
+        holding = admitted.holding
+        if holding is None:
+            return
+        self.turnstile.settle(conversation, holding)
+        if holding.brief and holding.leasehold is not None:
+            holding.leasehold.give_back(self._settings.wait_timeout)
+
+    async def leave(self, conversation: str, admitted: Admitted) -> None:
+        """Hand everything back; the last request of a turn ends it, even if it is cancelled meanwhile."""
+        holding = admitted.holding
+        if holding is not None and self.turnstile.leave(conversation, holding):
+            giving_back = self._end(conversation, holding)
+            if giving_back is not None:
+                await asyncio.shield(giving_back)
+
+    def _abandon(self, conversation: str, holding: Holding) -> None:
+        if self.turnstile.leave(conversation, holding):
+            self._end(conversation, holding)
+
+    def _end(self, conversation: str, holding: Holding) -> asyncio.Task[None] | None:
+        """Hand the turn on, behind its lease if it has one; whoever is next here would only wait for that."""
+        if holding.leasehold is None:
+            self.turnstile.hand_on(conversation, holding)
+            return None
+        giving_back = holding.leasehold.give_back()
+        giving_back.add_done_callback(lambda _: self.turnstile.hand_on(conversation, holding))
+        return giving_back
+
+    def _patience(self, mode: Mode, resolution: Resolution) -> float:
+        """Return for how many seconds to wait; who waits for a new conversation, until it is not new any more."""
+        seconds = self._settings.wait_timeout
+        if mode is Mode.FIRST and resolution.session_started_at is not None:
+            return min(seconds, seconds - (wall_clock() - resolution.session_started_at) / 1000)
+        return seconds
+
+    async def _pass_turnstile(
+        self, conversation: str, mode: Mode, tokens: set[str], ahead: ReadAhead, deadline: float
+    ) -> Holding | None:
+        entered = self.turnstile.enter(conversation, mode, tokens)
+        if not isinstance(entered, Place):
+            return entered
+        try:
+            in_time = await wait(entered, ahead, deadline, functools.partial(self._complain, conversation, entered))
+        except BaseException:
+            self.turnstile.give_up(conversation, entered)
+            raise
+        if in_time:
+            return entered.holding
+        self.turnstile.give_up(conversation, entered)
+        if entered.brief:
+            return None
+        raise SessionBusy(_lost(tokens), self.turnstile.retry_after(conversation))
+
+    async def _take_lease(
+        self,
+        leasing: Leasing,
+        conversation: str,
+        mode: Mode,
+        holding: Holding,
+        ahead: ReadAhead,
+        since: float,
+        deadline: float,
+    ) -> Admitted:
+        """Ask until the lease is granted, or there is no need for one; raises SessionBusy when the time is over."""
+        leasehold = holding.leasehold = leasing.leasehold(conversation, mode, holding.turn.token)
+        pauses, complained = _pauses(), False
+        while True:
+            waited = monotonic() - since
+            answer = await leasehold.ask(None if mode is Mode.REJECT else waited)
+            if answer.granted and answer.lease is not None:
+                holding.since = monotonic()
+                holding.turn = dataclasses.replace(holding.turn, fencing_number=answer.lease.fencing_number)
+                return Admitted(holding.turn, holding)
+            if answer.settled:
+                self.turnstile.settle(conversation, holding)
+            elif mode is not Mode.REJECT and (rest := deadline - monotonic()) > 0:
+                if waited > LONG_WAIT and not complained:
+                    complained = True
+                    complain_of(conversation, answer.ahead, waited, _age(answer))
+                await pause(ahead, min(rest, next(pauses)))
+                continue
+            elif mode is not Mode.FIRST:
+                reason = (
+                    "This conversation has a turn under way; try again later." if mode is Mode.REJECT else _lost(())
+                )
+                raise SessionBusy(reason, self.turnstile.lengths.retry_after(_age(answer), max(answer.ahead - 1, 0)))
+            await self.leave(conversation, Admitted(None, holding))
+            return Admitted()
+
+    def _complain(self, conversation: str, place: Place) -> None:
+        position, held = self.turnstile.position(conversation, place)
+        complain_of(conversation, position, monotonic() - place.since, held)
+
+
+def _pauses() -> Iterator[float]:
+    seconds = SHORTEST_PAUSE
+    while True:
+        yield seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        seconds = min(2 * seconds, LONGEST_PAUSE)
+
+
+def _age(answer: LeaseAnswer) -> float:
+    return 0.0 if answer.lease is None else (answer.now - answer.lease.granted_at) / 1000
+
+
+def _lost(tokens: set[str] | tuple[()]) -> str:
+    if tokens:
+        return (
+            f"The header {TOKEN_HEADER} belongs to no turn under way in this conversation, and waiting for one took too"
+            " long; if the turn that made this call is over, leave the header out."
+        )
+    return (
+        "The turn under way in this conversation took too long; try again later. If that turn made this call, it must"
+        f" send its header {TOKEN_HEADER} with it."
+    )
