@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from turns_stage import Agent, settled
 
+from sessionguard.stores.memory import MemoryStore
+
 
 async def test_others_are_held_until_the_first_non_empty_chunk(stage: Any, agent: Agent) -> None:
     """The head of the response is sent before a gateway looks the conversation up, and so is an empty chunk."""
@@ -175,3 +177,24 @@ async def test_modes_of_one_conversation_go_together(stage: Any, agent: Agent) -
     await settled()
 
     assert ["stream", "brief", "whole"] == agent.order
+
+
+class SharedStore(MemoryStore):
+    """As far as the gates know, it is shared by processes."""
+
+    coordination = "host"
+
+
+async def test_a_sign_counts_in_every_process(stage: Any, agent: Agent) -> None:
+    """Once the application has answered anywhere, nobody goes first any more, and all run together."""
+    store = SharedStore()
+    one, other = stage(mode="first", store=store), stage(mode="first", store=store)
+    await one.running("stream")
+    held = await other.waiting("second")
+    assert ["stream"] == agent.order
+    agent.let_go("stream", "stream speaks")
+    await agent.has("second")
+    await other.running("third")
+
+    assert not held.task.done()
+    assert 3 == max(agent.most.values())
