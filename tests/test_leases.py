@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 import subprocess
 import sys
@@ -39,6 +38,22 @@ async def main(kind, directory, owner):
     await store.aclose()
 
 asyncio.run(main(*sys.argv[1:]))
+"""
+
+FAMILY = """
+import asyncio, os, sys
+from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.sqlite import SqliteStore
+
+store = {"disk": DiskStore, "sqlite": SqliteStore}[sys.argv[1]](sys.argv[2])
+asyncio.run(store.acquire("turn/a", "parent", 60_000))
+if not (child := os.fork()):
+    answer = asyncio.run(store.acquire("turn/a", "child", 60_000))
+    print([answer.granted, answer.lease.owner], end=" ", flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(asyncio.run(store.renew("turn/a", "parent", 60_000)) is not None)
+asyncio.run(store.aclose())
 """
 
 
@@ -86,25 +101,12 @@ async def test_a_lease_touches_nothing_of_the_conversations(make: Callable[..., 
     assert recalled is not None
 
 
-def test_a_process_that_was_forked_with_leases_asks_for_its_own(make: Callable[..., EmbeddedStore]) -> None:
+@pytest.mark.parametrize("kind", STORES)
+def test_a_process_that_was_forked_with_leases_asks_for_its_own(kind: str, tmp_path: Path) -> None:
     """The connection of the parent is closed before the fork, as that of the conversations."""
-    store = make()
-    asyncio.run(store.acquire(NAME, "parent", MINUTE))
-    child = os.fork()
-    if child == 0:
-        answer = asyncio.run(store.acquire(NAME, "child", MINUTE))
-        os._exit(0 if not answer.granted and answer.lease and answer.lease.owner == "parent" else 1)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    renewed = asyncio.run(_renew_and_close(store))
+    command = [sys.executable, "-c", FAMILY, kind, str(tmp_path / "sessions")]
 
-    assert (0, True) == (status, renewed)
-
-
-async def _renew_and_close(store: EmbeddedStore) -> bool:
-    try:
-        return await store.renew(NAME, "parent", MINUTE) is not None
-    finally:
-        await store.aclose()
+    assert "[False, 'parent'] True\n" == subprocess.check_output(command, text=True, timeout=60)
 
 
 async def test_what_is_over_takes_no_room(make: Callable[..., EmbeddedStore]) -> None:
