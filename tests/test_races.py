@@ -201,7 +201,7 @@ def minimal(url, settings):
 """
 
 
-def test_a_minimal_store_is_not_asked_to_adopt(pytester: pytest.Pytester) -> None:
+def test_a_minimal_store_is_asked_neither_to_adopt_nor_for_leases(pytester: pytest.Pytester) -> None:
     """What is more than the contract is skipped, and says so; the contract is not."""
     pytester.makepyfile(minimal_store=MINIMAL)
     metadata = pytester.mkdir("minimal_store-1.0.dist-info")
@@ -209,12 +209,12 @@ def test_a_minimal_store_is_not_asked_to_adopt(pytester: pytest.Pytester) -> Non
     (metadata / "entry_points.txt").write_text("[sessionguard]\nminimal = minimal_store\n")
     pytester.syspathinsert()
     run = pytester.runpytest_inprocess(
-        "--sessionguard-store=minimal:", "-rs", "-k", "TestAdoption or truth_table", *ALONE
+        "--sessionguard-store=minimal:", "-rs", "-k", "TestAdoption or TestLeases or truth_table", *ALONE
     )
 
     assert run.ret == 0
     assert run.parseoutcomes().keys() == {"passed", "skipped", "deselected"}
-    run.stdout.fnmatch_lines(["*conversations cannot be moved to this store*"])
+    run.stdout.fnmatch_lines(["*conversations cannot be moved to this store*", "*this store has no leases*"])
 
 
 def rows(store: SessionStore) -> list[str]:

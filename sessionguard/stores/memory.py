@@ -32,7 +32,7 @@ class MemoryStore(AdoptingStore, LeaseSupport):
         self._retention = retention
         self._sweep_from: Iterator[str] = iter(())
         self._leases: dict[str, LeaseRow] = {}
-        self._fencing_number = clock()  # Greater than that of any earlier process.
+        self._fencing_number = 0
 
     @classmethod
     def from_url(cls, url: str, settings: GuardSettings) -> MemoryStore:
@@ -116,7 +116,8 @@ class MemoryStore(AdoptingStore, LeaseSupport):
         return self._leases.get(name, LeaseRow())
 
     def _next_number(self) -> int:
-        self._fencing_number += 1
+        """Return one greater than those before, also than those of an earlier process."""
+        self._fencing_number = max(self._fencing_number + 1, self._clock())
         return self._fencing_number
 
     def _keep(self, name: str, row: LeaseRow, now: int) -> None:
