@@ -10,6 +10,10 @@ import abc
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sessionguard.ear import Listening
 
 TICKET = 2_000
 """For how many milliseconds somebody who waits keeps the place in the queue without asking again."""
@@ -134,6 +138,17 @@ class LeaseSupport(abc.ABC):
 
         With `settled_for` the name counts as settled for so long: nobody is given it, and nobody has to wait.
         """
+
+    def expect_leases(self) -> None:  # noqa: B027 - most stores lack nothing
+        """Hear, before it is used, that leases will be; a store that may lack something for them fails its start."""
+
+    def listen(self, owner: str) -> Listening | None:
+        """Return how `owner`, who waits, hears that it is worth asking again: the name is free for it, or settled.
+
+        None is for a store that says nothing aloud. What is heard is no promise, and what is not heard may have
+        happened all the same, so whoever listens still asks now and then.
+        """
+        return None
 
 
 def _ticket(row: LeaseRow, owner: str, waited: int | None, now: int) -> Ticket:

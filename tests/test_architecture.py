@@ -54,6 +54,7 @@ FLOORS = {
     "store": 1,
     "bounded": 0,
     "durations": 0,
+    "ear": 0,
     "errors": 0,
     "leases": 0,
     "records": 0,

@@ -14,12 +14,14 @@ import pytest
 
 from sessionguard import CorruptRecord, StoreUnavailable
 from sessionguard.codec import decode_lease, encode_lease
+from sessionguard.ear import Ear, Listening, Tell
 from sessionguard.leases import TICKET, Lease, LeaseRow, Ticket
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
+from sessionguard.testing import LeaseContract
 
 STORES: dict[str, Callable[..., EmbeddedStore]] = {"disk": DiskStore, "sqlite": SqliteStore}
 NAME, MINUTE = "turn/a", 60_000
@@ -70,6 +72,43 @@ def test_processes_that_race_for_names_share_them_out(kind: str, tmp_path: Path)
     racing = [subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True) for number in range(4)]
 
     assert 50 == sum(int(process.communicate(timeout=60)[0]) for process in racing)
+
+
+class SpeakingStore(MemoryStore):
+    """Says at once what it has changed, and can be heard from the second moment on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: asyncio.Queue[str] = asyncio.Queue()
+        self._ear = Ear(self._hear)
+
+    def listen(self, owner: str) -> Listening:
+        return self._ear.listen(owner)
+
+    async def release(self, name: str, owner: str, *, settled_for: int = 0) -> bool:
+        released = await super().release(name, owner, settled_for=settled_for)
+        row = self._leases.get(name)
+        if row is not None and row.lease is None:
+            for each in row.queue if row.settled_until else row.queue[:1]:
+                self._said.put_nowait(each.owner)
+        return released
+
+    async def aclose(self) -> None:
+        await self._ear.aclose()
+
+    async def _hear(self, tell: Tell) -> None:
+        await asyncio.sleep(0.005)
+        tell(None)
+        while True:
+            tell(await self._said.get())
+
+
+class TestLeasesThatAreCalledOut(LeaseContract):
+    """The part of the contract that is for stores which say aloud who is next."""
+
+    @pytest.fixture
+    def store(self) -> SpeakingStore:
+        return SpeakingStore()
 
 
 async def test_a_lease_is_seen_by_another_store_object(make: Callable[..., EmbeddedStore]) -> None:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
-from collections.abc import Awaitable, Callable
 
-import pytest
-
-from sessionguard.leases import LeaseAnswer
+from sessionguard.testing.queueing import MINUTE, LeaseQueueContract, number_of, until
 from sessionguard.testing.scenario import KEY, LeasingStore, scenario
 
-MINUTE = 60_000
 CONTENDERS = 32
 
 
-class LeaseContract:
+class LeaseContract(LeaseQueueContract):
     """A name has one owner. Override `store` with a fresh, empty store that has leases."""
-
-    @pytest.fixture
-    def name(self) -> str:
-        """A name of the test's own: a store cannot be asked which there are, so nobody removes them."""
-        return f"turn/{secrets.token_hex(8)}"
 
     @scenario
     async def test_a_free_name_is_given_for_the_time_asked(self, store: LeasingStore, name: str) -> None:
@@ -115,52 +104,6 @@ class LeaseContract:
         assert number_of(await store.acquire(name, "b", MINUTE)) > number_of(first)
 
     @scenario
-    async def test_who_has_waited_longest_is_next(self, store: LeasingStore, name: str) -> None:
-        await store.acquire(name, "a", MINUTE)
-        waited = {"late": 10, "early": 900, "middle": 400}
-        for owner, milliseconds in waited.items():
-            await store.acquire(name, owner, MINUTE, waited=milliseconds)
-        ahead = {owner: (await store.acquire(name, owner, MINUTE, waited=1)).ahead for owner in waited}
-        await store.release(name, "a")
-        order = []
-        while waited:
-            granted = [owner for owner in waited if (await store.acquire(name, owner, MINUTE, waited=1)).granted]
-            order += granted
-            assert await store.release(name, granted[0]) is True
-            del waited[granted[0]]
-
-        assert ahead == {"late": 3, "early": 1, "middle": 2}
-        assert order == ["early", "middle", "late"]
-
-    @scenario
-    async def test_somebody_who_has_just_come_does_not_push_in(self, store: LeasingStore, name: str) -> None:
-        await store.acquire(name, "a", MINUTE)
-        await store.acquire(name, "b", MINUTE, waited=100)
-        await store.release(name, "a")
-        pushing = await store.acquire(name, "c", MINUTE)
-
-        assert (pushing.granted, pushing.lease, pushing.ahead) == (False, None, 1)
-        assert (await store.acquire(name, "b", MINUTE, waited=100)).granted
-
-    @scenario
-    async def test_who_gives_the_place_up_is_waited_for_no_longer(self, store: LeasingStore, name: str) -> None:
-        await store.acquire(name, "a", MINUTE)
-        await store.acquire(name, "b", MINUTE, waited=100)
-        assert await store.release(name, "b") is False
-        await store.release(name, "a")
-
-        assert (await store.acquire(name, "c", MINUTE)).granted
-
-    @scenario
-    async def test_who_does_not_ask_again_is_waited_for_no_longer(self, store: LeasingStore, name: str) -> None:
-        await store.acquire(name, "a", MINUTE)
-        await store.acquire(name, "dead", MINUTE, waited=100)
-        await store.release(name, "a")
-
-        answer = await until(lambda: store.acquire(name, "b", MINUTE, waited=0), lambda answer: answer.granted)
-        assert answer.granted
-
-    @scenario
     async def test_a_settled_name_is_given_to_nobody_for_a_time(self, store: LeasingStore, name: str) -> None:
         first = await store.acquire(name, "a", MINUTE)
         await store.acquire(name, "b", MINUTE, waited=100)
@@ -207,19 +150,3 @@ class LeaseContract:
         second = await store.acquire(name, "b", MINUTE)
 
         assert (second.granted, second.lease) == (False, first.lease)
-
-
-def number_of(answer: LeaseAnswer) -> int:
-    """The fencing number of what was granted."""
-    assert answer.granted
-    assert answer.lease is not None
-    return answer.lease.fencing_number
-
-
-async def until(ask: Callable[[], Awaitable[LeaseAnswer]], enough: Callable[[LeaseAnswer], bool]) -> LeaseAnswer:
-    """Ask again and again until the answer will do; time is the store's, so there is no event to wait for."""
-    deadline = time.monotonic() + 20
-    while not enough(answer := await ask()):
-        assert time.monotonic() < deadline, f"the store did not come to another answer in 20 s: {answer}"
-        await asyncio.sleep(0.01)
-    return answer

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
 
-from sessionguard import LeaseAnswer, Resolution
+from sessionguard import Resolution
 from sessionguard.store import wall_clock
+from sessionguard_turns.asking import Asking, age_of
 from sessionguard_turns.busy import SessionBusy
 from sessionguard_turns.lane import Holding, Place
 from sessionguard_turns.leasing import Leasing
@@ -22,10 +21,10 @@ from sessionguard_turns.readahead import ReadAhead
 from sessionguard_turns.settings import Mode, TurnSettings
 from sessionguard_turns.turn import TOKEN_HEADER, Turn
 from sessionguard_turns.turnstile import Turnstile
-from sessionguard_turns.waiting import LONG_WAIT, complain_of, pause, wait
+from sessionguard_turns.waiting import complain_of, wait
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
-"""In seconds, between two questions for a lease."""
+LEAVING_SECONDS = 1.0
+"""How long a request that is over waits for its lease to be given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class Entrance:
         if holding is not None and self.turnstile.leave(conversation, holding):
             giving_back = self._end(conversation, holding)
             if giving_back is not None:
-                await asyncio.shield(giving_back)
+                await asyncio.wait([giving_back], timeout=LEAVING_SECONDS)
 
     def _abandon(self, conversation: str, holding: Holding) -> None:
         if self.turnstile.leave(conversation, holding):
@@ -141,44 +140,22 @@ class Entrance:
     ) -> Admitted:
         """Ask until the lease is granted, or there is no need for one; raises SessionBusy when the time is over."""
         leasehold = holding.leasehold = leasing.leasehold(conversation, mode, holding.turn.token)
-        pauses, complained = _pauses(), False
-        while True:
-            waited = monotonic() - since
-            answer = await leasehold.ask(None if mode is Mode.REJECT else waited)
-            if answer.granted and answer.lease is not None:
-                holding.since = monotonic()
-                holding.turn = dataclasses.replace(holding.turn, fencing_number=answer.lease.fencing_number)
-                return Admitted(holding.turn, holding)
-            if answer.settled:
-                self.turnstile.settle(conversation, holding)
-            elif mode is not Mode.REJECT and (rest := deadline - monotonic()) > 0:
-                if waited > LONG_WAIT and not complained:
-                    complained = True
-                    complain_of(conversation, answer.ahead, waited, _age(answer))
-                await pause(ahead, min(rest, next(pauses)))
-                continue
-            elif mode is not Mode.FIRST:
-                reason = (
-                    "This conversation has a turn under way; try again later." if mode is Mode.REJECT else _lost(())
-                )
-                raise SessionBusy(reason, self.turnstile.lengths.retry_after(_age(answer), max(answer.ahead - 1, 0)))
-            await self.leave(conversation, Admitted(None, holding))
-            return Admitted()
+        answer = await Asking(leasehold, mode, ahead, since, deadline).last_answer(conversation)
+        if answer.granted and answer.lease is not None:
+            holding.since = monotonic()
+            holding.turn = dataclasses.replace(holding.turn, fencing_number=answer.lease.fencing_number)
+            return Admitted(holding.turn, holding)
+        if answer.settled:
+            self.turnstile.settle(conversation, holding)
+        elif mode is not Mode.FIRST:
+            reason = "This conversation has a turn under way; try again later." if mode is Mode.REJECT else _lost(())
+            raise SessionBusy(reason, self.turnstile.lengths.retry_after(age_of(answer), max(answer.ahead - 1, 0)))
+        await self.leave(conversation, Admitted(None, holding))
+        return Admitted()
 
     def _complain(self, conversation: str, place: Place) -> None:
         position, held = self.turnstile.position(conversation, place)
         complain_of(conversation, position, monotonic() - place.since, held)
-
-
-def _pauses() -> Iterator[float]:
-    seconds = SHORTEST_PAUSE
-    while True:
-        yield seconds * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        seconds = min(2 * seconds, LONGEST_PAUSE)
-
-
-def _age(answer: LeaseAnswer) -> float:
-    return 0.0 if answer.lease is None else (answer.now - answer.lease.granted_at) / 1000
 
 
 def _lost(tokens: set[str] | tuple[()]) -> str:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from hashlib import blake2b
 from time import monotonic
+from typing import Any
 
 from sessionguard_turns.lane import Place
 from sessionguard_turns.readahead import ReadAhead
@@ -31,7 +32,7 @@ async def wait(place: Place, ahead: ReadAhead, deadline: float, when_long: Calla
                 return False
             when_long()
         coming = ahead.next()
-        awaited: set[asyncio.Future[object]] = {place.admitted} if coming is None else {place.admitted, coming}  # type: ignore[arg-type]
+        awaited: set[asyncio.Future[Any]] = {place.admitted} if coming is None else {place.admitted, coming}
         await asyncio.wait(awaited, timeout=alarms[-1] - monotonic(), return_when=asyncio.FIRST_COMPLETED)
         ahead.take()
         if ahead.client_left:
@@ -39,15 +40,16 @@ async def wait(place: Place, ahead: ReadAhead, deadline: float, when_long: Calla
     return True
 
 
-async def pause(ahead: ReadAhead, seconds: float) -> None:
-    """Let so much time pass; raises ClientLeft as soon as nobody wants to know what comes of it."""
+async def pause(ahead: ReadAhead, seconds: float, called: asyncio.Future[None] | None = None) -> None:
+    """Let so much time pass, or less if it is called; raises ClientLeft as soon as nobody waits for it."""
     end = monotonic() + seconds
-    while (rest := end - monotonic()) > 0:
+    while (rest := end - monotonic()) > 0 and not (called is not None and called.done()):
         coming = ahead.next()
-        if coming is None:
-            await asyncio.sleep(rest)
+        awaited: set[asyncio.Future[Any]] = {each for each in (coming, called) if each is not None}
+        if awaited:
+            await asyncio.wait(awaited, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
         else:
-            await asyncio.wait([coming], timeout=rest)
+            await asyncio.sleep(rest)
         ahead.take()
         if ahead.client_left:
             raise ClientLeft

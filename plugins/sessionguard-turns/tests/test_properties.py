@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sessionguard_turns import Mode, entrance, leasing
+from sessionguard_turns import Mode, asking, leasing
 from turns_stage import Agent, Caller, Stage, settled
 
 from sessionguard import LeaseAnswer
@@ -163,7 +163,7 @@ def test_turns_of_two_gates_on_one_store_never_overlap_whatever_happens(
     mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests are cancelled between a question and its answer, too; and no lease is left behind."""
-    monkeypatch.setattr(entrance, "LONGEST_PAUSE", 0.005)
+    monkeypatch.setattr(asking, "LONGEST_PAUSE", 0.005)
     tried = 0
 
     @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
