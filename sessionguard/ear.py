@@ -58,7 +58,7 @@ class Ear:
             try:
                 await self._hear(self._told)
             except Exception as error:
-                self._report(repr(error))
+                self._report(f"{type(error).__name__}: {error}")
             finally:
                 self._deafen()
             if not self._listeners:

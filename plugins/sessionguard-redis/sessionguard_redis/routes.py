@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
+from sessionguard.ear import Ear, Tell
 from sessionguard_redis.client import RedisClient
 from sessionguard_redis.lane import UNREACHABLE, Reply
 from sessionguard_redis.redirection import Address, Redirection, redirection
@@ -22,14 +23,20 @@ T = TypeVar("T")
 
 
 class Routes:
-    """The clients of one event loop. `connect` makes one for an address, None being that of the URL.
+    """The clients of one event loop, and its ear. `connect` makes one for an address, None being that of the URL.
 
     A server alone never points elsewhere, so nothing is looked up for it. The map of a cluster is read when a server
     first says that a key has moved, and forgotten, as far as it leads there, when a server fails.
     """
 
-    def __init__(self, connect: Callable[[Address | None], RedisClient]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[Address | None], RedisClient],
+        hear: Callable[[Address | None, Tell], Awaitable[None]],
+    ) -> None:
+        self.ear = Ear(self._listen)
         self._connect = connect
+        self._hear = hear
         self._home: Address | None = None
         self._clients: dict[Address | None, RedisClient] = {}
         self._addresses: dict[int, Address] = {}
@@ -64,12 +71,21 @@ class Routes:
 
     async def aclose(self) -> None:
         """Finish what is under way, and disconnect."""
+        await self.ear.aclose()
         for client in [*self._clients.values()]:
             await client.aclose()
 
     def close_soon(self) -> None:
         """Begin to close, in the loop these clients belong to."""
         self._closing = asyncio.ensure_future(self.aclose())
+
+    async def _listen(self, tell: Tell) -> None:
+        """Hear what is called on any server: in a cluster they tell each other."""
+        try:
+            await self._hear(self._home, tell)
+        except UNREACHABLE:
+            self._forget(self._home)
+            raise
 
     def _client(self, address: Address | None) -> RedisClient:
         client = self._clients.get(address)

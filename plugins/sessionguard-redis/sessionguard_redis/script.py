@@ -20,9 +20,10 @@ class Script:
         return ("EVALSHA", self.digest, 1, key, *arguments)
 
 
-ADOPT, FORGET, RESERVE, TOUCH = SCRIPTS = tuple(map(Script, ("adopt", "forget", "reserve", "touch")))
+ADOPT, FORGET, RESERVE, TOUCH = ROW_SCRIPTS = tuple(map(Script, ("adopt", "forget", "reserve", "touch")))
+ACQUIRE, RELEASE, RENEW = LEASE_SCRIPTS = tuple(map(Script, ("acquire", "release", "renew")))
 
-_SOURCES = {script.digest: script.source for script in SCRIPTS}
+_SOURCES = {script.digest: script.source for script in (*ROW_SCRIPTS, *LEASE_SCRIPTS)}
 
 
 def in_full(call: Command) -> Command:

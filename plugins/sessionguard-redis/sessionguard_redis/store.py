@@ -12,7 +12,9 @@ from sessionguard_redis import inspection, row
 from sessionguard_redis.client import RedisClient
 from sessionguard_redis.connecting import connection_to
 from sessionguard_redis.failures import Failures
+from sessionguard_redis.hearing import hear
 from sessionguard_redis.lane import Lane, Reply
+from sessionguard_redis.leases import MARK, RedisLeases
 from sessionguard_redis.loops import LoopClients
 from sessionguard_redis.redirection import Address
 from sessionguard_redis.routes import Routes
@@ -21,6 +23,7 @@ from sessionguard_redis.url import RedisUrl, parse
 
 if TYPE_CHECKING:
     from sessionguard import GuardSettings
+    from sessionguard.ear import Listening, Tell
 
 A = TypeVar("A")
 
@@ -28,8 +31,8 @@ PAGE = 500
 SPECIAL = re.compile(rb"[*?\[\]\\]")
 
 
-class RedisStore(AdoptingStore, DiagnosableStore):
-    """Rows as strings of a Redis or Valkey server, shared by all hosts that reach it.
+class RedisStore(AdoptingStore, DiagnosableStore, RedisLeases):
+    """Rows as strings, and leases as hashes, of a Redis or Valkey server, shared by all hosts that reach it.
 
     `retention`, in milliseconds, is how long a row is kept unused; None keeps it for ever.
     """
@@ -39,12 +42,13 @@ class RedisStore(AdoptingStore, DiagnosableStore):
     def __init__(self, url: RedisUrl, *, retention: int | None = None) -> None:
         self._url = url
         self._prefix = url.prefix.encode()
+        self.channel = self._prefix + b"leases"
         self._retention = retention or 0
         self._expires = self._retention > 0
         self._info: Mapping[str, str] = {}
         self._may_be_clustered = True
         self._failures = Failures(url.place)
-        self._clients = LoopClients(lambda: Routes(self._client))
+        self._clients = LoopClients(lambda: Routes(self._client, self._hear))
 
     @classmethod
     def from_url(cls, url: str, settings: GuardSettings) -> RedisStore:
@@ -99,6 +103,12 @@ class RedisStore(AdoptingStore, DiagnosableStore):
                 if value is not None:
                     yield name[len(self._prefix) :].decode(), row.decode(value)
 
+    async def run_for_lease(self, script: Script, name: bytes, *arguments: str | bytes | int) -> Reply:
+        return await self._run_on(script, self._prefix + name, *arguments)
+
+    def listen(self, owner: str) -> Listening:
+        return self._clients.current().ear.listen(owner)
+
     async def ping(self) -> int:
         seconds, microseconds = await self._answer(self._clients.current().look(("TIME",)))
         return int(seconds) * 1000 + int(microseconds) // 1000
@@ -117,11 +127,13 @@ class RedisStore(AdoptingStore, DiagnosableStore):
             cursor = None
             while cursor != b"0":
                 cursor, found = await client.look(("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", PAGE))
-                names.update(found)
+                names.update(name for name in found if not name.startswith(self._prefix + MARK))
         return names
 
     async def _run(self, script: Script, key: str, *arguments: str | bytes | int) -> Reply:
-        name = self._name(key)
+        return await self._run_on(script, self._name(key), *arguments)
+
+    async def _run_on(self, script: Script, name: bytes, *arguments: str | bytes | int) -> Reply:
         return await self._answer(self._clients.current().run(name, script.call(name, *arguments)))
 
     async def _answer(self, answer: Awaitable[A]) -> A:
@@ -134,6 +146,9 @@ class RedisStore(AdoptingStore, DiagnosableStore):
         url = self._url
         lanes = [Lane(connection_to(url, address), self._inspect, url.timeout) for _ in range(url.connections)]
         return RedisClient(lanes)
+
+    async def _hear(self, address: Address | None, tell: Tell) -> None:
+        await hear(connection_to(self._url, address), self.channel, self._url.timeout, tell)
 
     def _inspect(self, info: Mapping[str, str]) -> None:
         inspection.check(info, expires=self._expires, may_evict=self._url.may_evict)

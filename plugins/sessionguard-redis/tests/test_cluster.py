@@ -14,7 +14,7 @@ from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.store import RedisStore
 
 from sessionguard import SessionGuardError, SessionStore, StoreUnavailable, Touch
-from sessionguard.testing import SessionStoreContract
+from sessionguard.testing import LeaseContract, SessionStoreContract
 
 SLOTS = 16_384
 SETTLED_SECONDS = 60.0
@@ -89,6 +89,15 @@ async def sharded(cluster: Cluster) -> RedisStore:
 
 class TestCluster(SessionStoreContract):
     """The whole contract, by the URL of one of the servers."""
+
+    @pytest.fixture
+    def store(self, cluster: Cluster) -> SessionStore:
+        cluster.empty()
+        return open_store(cluster.primaries[0].url + PATIENT)
+
+
+class TestClusterLeases(LeaseContract):
+    """Leases as well; what is called out at one server is heard at the others."""
 
     @pytest.fixture
     def store(self, cluster: Cluster) -> SessionStore:

@@ -14,7 +14,7 @@ from redis_servers import PATIENT, SERVERS, RedisServer, open_store
 
 from sessionguard import SessionStore
 from sessionguard.plugins import PluginRegistry
-from sessionguard.testing import AdoptionContract, FailureContract, SessionStoreContract
+from sessionguard.testing import AdoptionContract, FailureContract, LeaseContract, SessionStoreContract
 
 # The first one is judged by the suite as a whole.
 OTHERS = [*SERVERS][1:] or [*SERVERS] or ["none"]
@@ -44,6 +44,10 @@ class TestContract(OnOtherServers, SessionStoreContract):
 
 class TestAdoption(OnOtherServers, AdoptionContract):
     """Rows that move in from another store."""
+
+
+class TestLeases(OnOtherServers, LeaseContract):
+    """One owner at a time, in the order of arrival."""
 
 
 class TestFailures(OnOtherServers, FailureContract):

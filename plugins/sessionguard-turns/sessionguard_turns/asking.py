@@ -7,7 +7,7 @@ import random
 from time import monotonic
 
 from sessionguard import LeaseAnswer, StoreUnavailable
-from sessionguard_turns.leasing import Leasehold
+from sessionguard_turns.leasehold import Leasehold
 from sessionguard_turns.readahead import ReadAhead
 from sessionguard_turns.settings import Mode
 from sessionguard_turns.waiting import LONG_WAIT, complain_of, pause
@@ -16,8 +16,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 """In seconds, between two questions where nothing is heard."""
 LONGEST_SILENCE = 1.0
 """In seconds, between two questions where it is called out when it is worth asking: the place in the queue is kept."""
-OUTAGE = 2.0
-"""For how many seconds somebody who has just come tries a store that does not answer."""
+OUTAGE, OUTAGE_WAITING = 2.0, 10.0
+"""For how many seconds the store may have failed, for somebody who has just come and for one who is waiting."""
 
 
 class Asking:
@@ -29,14 +29,14 @@ class Asking:
         self._ahead = ahead
         self._since = since
         self._deadline = deadline
-        self._tries_until = min(deadline, monotonic() + OUTAGE)
+        self._patience = OUTAGE if monotonic() - since < OUTAGE else OUTAGE_WAITING
         self._pause = SHORTEST_PAUSE
         self._has_complained = False
 
     async def last_answer(self, conversation: str) -> LeaseAnswer:
         """Return the answer that ends this: the lease is granted, or not needed, or the time for it is over.
 
-        Raises StoreUnavailable and ClientLeft. A store that goes away is waited for, by those who wait anyway.
+        Raises StoreUnavailable and ClientLeft. A store that goes away is waited for, longer by those who wait anyway.
         """
         listening = None
         try:
@@ -45,7 +45,7 @@ class Asking:
                 answer = await self._answer()
                 if answer.granted or answer.settled or self._mode is Mode.REJECT or monotonic() >= self._deadline:
                     return answer
-                self._tries_until = self._deadline
+                self._patience = OUTAGE_WAITING
                 self._complain(conversation, answer)
                 listening = listening or self._leasehold.listen()
                 await self._wait(answer, coming)
@@ -58,7 +58,7 @@ class Asking:
             try:
                 return await self._leasehold.ask(None if self._mode is Mode.REJECT else monotonic() - self._since)
             except StoreUnavailable:
-                if monotonic() >= self._tries_until:
+                if self._leasehold.outage() >= self._patience or monotonic() >= self._deadline:
                     raise
             await pause(self._ahead, self._next_pause())
 

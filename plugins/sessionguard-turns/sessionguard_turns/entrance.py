@@ -16,6 +16,7 @@ from sessionguard.store import wall_clock
 from sessionguard_turns.asking import Asking, age_of
 from sessionguard_turns.busy import SessionBusy
 from sessionguard_turns.lane import Holding, Place
+from sessionguard_turns.leasehold import Leasehold
 from sessionguard_turns.leasing import Leasing
 from sessionguard_turns.readahead import ReadAhead
 from sessionguard_turns.settings import Mode, TurnSettings
@@ -24,7 +25,7 @@ from sessionguard_turns.turnstile import Turnstile
 from sessionguard_turns.waiting import complain_of, wait
 
 LEAVING_SECONDS = 1.0
-"""How long a request that is over waits for its lease to be given back."""
+"""How long a turn that is over waits for its lease to be given back; a store that is away may take longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Entrance:
         conversation, since = resolution.session_id, monotonic()
         if tokens and self._leasing is not None and not self.turnstile.is_inside(conversation, tokens):
             for token in tokens:
-                lease = await self._leasing.standing(conversation, mode, token)
+                # A call that the turn has made counts as a sign of its life.
+                lease = await self._leasing.renew(self._leasing.name_of(conversation, mode), token)
                 if lease is not None:
                     return Admitted(Turn(lease.fencing_number, token), nested=True)
         deadline = since + self._patience(mode, resolution)
@@ -96,11 +98,20 @@ class Entrance:
 
     def _end(self, conversation: str, holding: Holding) -> asyncio.Task[None] | None:
         """Hand the turn on, behind its lease if it has one; whoever is next here would only wait for that."""
-        if holding.leasehold is None:
-            self.turnstile.hand_on(conversation, holding)
+        hand_on = functools.partial(self.turnstile.hand_on, conversation, holding)
+        leasehold = holding.leasehold
+        if leasehold is None:
+            hand_on()
             return None
-        giving_back = holding.leasehold.give_back()
-        giving_back.add_done_callback(lambda _: self.turnstile.hand_on(conversation, holding))
+        giving_back = leasehold.give_back()
+        seconds = LEAVING_SECONDS if leasehold.was_granted else 0
+        late = asyncio.get_running_loop().call_later(seconds, hand_on)
+
+        def hand_on_now(_: object) -> None:
+            late.cancel()
+            hand_on()
+
+        giving_back.add_done_callback(hand_on_now)
         return giving_back
 
     def _patience(self, mode: Mode, resolution: Resolution) -> float:
@@ -139,7 +150,8 @@ class Entrance:
         deadline: float,
     ) -> Admitted:
         """Ask until the lease is granted, or there is no need for one; raises SessionBusy when the time is over."""
-        leasehold = holding.leasehold = leasing.leasehold(conversation, mode, holding.turn.token)
+        name = leasing.name_of(conversation, mode)
+        leasehold = holding.leasehold = Leasehold(leasing, name, holding.turn.token)
         answer = await Asking(leasehold, mode, ahead, since, deadline).last_answer(conversation)
         if answer.granted and answer.lease is not None:
             holding.since = monotonic()

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 
-from sessionguard_turns.leasing import Leasehold
+from sessionguard_turns.leasehold import Leasehold
 from sessionguard_turns.turn import Turn
 
 

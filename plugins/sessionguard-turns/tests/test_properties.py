@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sessionguard_turns import Mode, asking, leasing
+from sessionguard_turns import Mode, asking, leasehold
 from turns_stage import Agent, Caller, Stage, settled
 
 from sessionguard import LeaseAnswer
@@ -155,7 +155,7 @@ class TwoGates(Program):
             self.agent.let_go(*self.callers, *self.agent.order)
             await asyncio.sleep(0.001)
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*leasing._background, return_exceptions=True)
+        await asyncio.gather(*leasehold._background, return_exceptions=True)
 
 
 @pytest.mark.parametrize("mode", [Mode.WAIT, Mode.REJECT, Mode.FIRST])
