@@ -29,11 +29,15 @@ WEAK = ("off", "local", "remote_write")
 
 
 class Connector:
-    """Opens connections to the server of a URL; `diagnoses` are what it found on its way."""
+    """Opens connections to the server of a URL; `diagnoses` are what it found on its way.
+
+    With `needs_leases` it refuses a database without the table for them.
+    """
 
     def __init__(self, url: PostgresUrl) -> None:
         self.location = url.location
         self.diagnoses: tuple[Diagnosis, ...] = ()
+        self.needs_leases = False
         self._url = url
         self._arguments: dict[str, Any] = {
             "timeout": url.connect_timeout,
@@ -85,21 +89,28 @@ class Connector:
             raise self._no_primary()
         if server["version"] < OLDEST:
             raise ConfigurationError(f"store: {self.location} is older than Postgres 13, which is the oldest we know")
-        if not server["prepared"] and self._url.create_schema:
+        is_complete = server["prepared"] and (server["has_leases"] or not self.needs_leases)
+        if self._url.create_schema and not is_complete:
             await connection.execute(statements.SCHEMA)
         self.diagnoses = tuple(self._found(server))
 
     async def _check_schema(self, connection: Connection) -> None:
         try:
-            version = await connection.fetchval(statements.VERSION)
+            (schema,) = await connection.fetch(statements.VERSION)
         except asyncpg.UndefinedTableError as error:
             raise ConfigurationError(
                 f"store: {self.location} has no tables of ours. Is it the right database? If so, {INIT}"
             ) from error
-        if version != SCHEMA_VERSION:
+        if schema["version"] != SCHEMA_VERSION:
             raise ConfigurationError(
-                f"store: the tables in {self.location} are of version {version}, this release of sessionguard-postgres"
-                f" knows version {SCHEMA_VERSION}; install the release that made them"
+                f"store: the tables in {self.location} are of version {schema['version']}, this release of"
+                f" sessionguard-postgres knows version {SCHEMA_VERSION}; install the release that made them"
+            )
+
+        if self.needs_leases and not schema["has_leases"]:
+            raise ConfigurationError(
+                f"store: {self.location} has no table for leases, which turns need; an earlier release has made the"
+                f" others. {INIT[0].upper()}{INIT[1:]}"
             )
 
     def _no_primary(self) -> Exception:

@@ -15,7 +15,8 @@ MISTAKES: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.InvalidCatalogNameError, "create the database, or correct its name"),
     (
         asyncpg.InsufficientPrivilegeError,
-        "grant select, insert, update and delete on sessionguard_sessions, and select on sessionguard_schema",
+        "grant select, insert, update and delete on sessionguard_sessions and, for turns, on sessionguard_leases, and"
+        " select on sessionguard_schema",
     ),
     (asyncpg.UndefinedTableError, INIT),
     (asyncpg.UndefinedColumnError, "sessionguard_sessions is not ours; put our tables into a schema of their own"),

@@ -7,14 +7,17 @@ a connection is never left in the middle of an answer; one of which that is not 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from sessionguard import StoreUnavailable
+from sessionguard.ear import Ear
 from sessionguard_postgres.faults import CONFLICTS, is_lost, leaves_a_doubt, translated
 from sessionguard_postgres.headstart import begun
+from sessionguard_postgres.hearing import hear
 from sessionguard_postgres.job import JOB_SECONDS, Job
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ class ConnectionPool:
         when_closed: Callable[[], object],
     ) -> None:
         self.connections: set[Connection] = set()
+        self.ears: set[Connection] = set()
+        self.ear = Ear(functools.partial(hear, connect, self.ears))
         self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._size = size
@@ -194,6 +199,7 @@ class ConnectionPool:
 
     async def _close(self) -> None:
         self._when_closed()
+        await self.ear.aclose()
         if self._workers:
             await asyncio.wait([*self._workers], timeout=JOB_SECONDS)
         for worker in self._workers:

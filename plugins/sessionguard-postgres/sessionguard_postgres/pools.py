@@ -63,7 +63,7 @@ class LoopPools:
 
 
 def _descriptors(pool: ConnectionPool) -> Iterator[int]:
-    return (descriptor for descriptor in map(_descriptor, pool.connections) if descriptor >= 0)
+    return (descriptor for descriptor in map(_descriptor, pool.connections | pool.ears) if descriptor >= 0)
 
 
 def _descriptor(connection: Any) -> int:
@@ -78,6 +78,7 @@ def _silence(pool: ConnectionPool) -> None:
         os.dup2(nothing, descriptor, inheritable=False)
     os.close(nothing)
     pool.connections.clear()
+    pool.ears.clear()
 
 
 _everybodys: weakref.WeakSet[LoopPools] = weakref.WeakSet()

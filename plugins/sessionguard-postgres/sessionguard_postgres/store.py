@@ -19,6 +19,7 @@ from sessionguard import (
 from sessionguard_postgres import statements, url
 from sessionguard_postgres.connector import Connector
 from sessionguard_postgres.faults import translated
+from sessionguard_postgres.leases import PostgresLeases
 from sessionguard_postgres.pool import ConnectionPool
 from sessionguard_postgres.pools import LoopPools
 from sessionguard_postgres.rows import decoded, encoded, fields_of, record_of
@@ -27,13 +28,15 @@ from sessionguard_postgres.sweeper import Sweeper
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from sessionguard.ear import Listening
+
 PAGE = 500
 
 
-class PostgresStore(AdoptingStore, DiagnosableStore):
-    """Rows in a table of a Postgres server, shared by all hosts that reach it. `retention` is in milliseconds.
+class PostgresStore(AdoptingStore, DiagnosableStore, PostgresLeases):
+    """Rows, and leases, in tables of a Postgres server, shared by all hosts that reach it.
 
-    Raises ConfigurationError for a URL that is not understood.
+    `retention` is in milliseconds. Raises ConfigurationError for a URL that is not understood.
     """
 
     coordination = "cluster"
@@ -41,13 +44,15 @@ class PostgresStore(AdoptingStore, DiagnosableStore):
     def __init__(self, text: str, *, retention: int | None = None) -> None:
         place = url.parse(text)
         self._connector = connector = Connector(place)
-        self._durability = place.synchronous_commit
+        self.durability = place.synchronous_commit
+        self._has_pooler = place.pooler
         self._sweeper = Sweeper(retention)
 
         def open_pool(when_closed: Callable[[], object]) -> ConnectionPool:
             return ConnectionPool(connector.connect, place.pool_size, place.location, when_closed)
 
         self._pools = LoopPools(open_pool)
+        super().__init__()
 
     @classmethod
     def from_url(cls, text: str, settings: GuardSettings) -> Self:
@@ -72,6 +77,16 @@ class PostgresStore(AdoptingStore, DiagnosableStore):
         except Exception as error:
             raise translated(error, self.location) from error
 
+    def expect_leases(self) -> None:
+        self._connector.needs_leases = True
+
+    def listen(self, owner: str) -> Listening | None:
+        # A pooler gives the connection on which we would listen to somebody else.
+        return None if self._has_pooler else self.pool().ear.listen(owner)
+
+    def pool(self) -> ConnectionPool:
+        return self._pools.here()
+
     async def get(self, key: str) -> SessionRecord | None:
         row = await self._row(statements.GET, encoded(key))
         if row is None:
@@ -83,16 +98,16 @@ class PostgresStore(AdoptingStore, DiagnosableStore):
         return record_of(row)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
-        arguments = encoded(key), candidate_id, *_observed(replacing), self._durability
+        arguments = encoded(key), candidate_id, *_observed(replacing), self.durability
         row = await self._row(statements.RESERVE, *arguments)
         record = record_of(row)
         created = record.session_id == candidate_id
         if created and self._sweeper.sweeps:
-            self._sweeper.sweep(self._pools.here().submit)
+            self._sweeper.sweep(self.pool().submit)
         return Reservation(record, created, row["now"])
 
     async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
-        arguments = encoded(key), *fields_of(record), *_observed(replacing), self._durability
+        arguments = encoded(key), *fields_of(record), *_observed(replacing), self.durability
         return record_of(await self._row(statements.ADOPT, *arguments))
 
     async def touch(self, updates: Sequence[Touch]) -> None:
@@ -124,11 +139,12 @@ class PostgresStore(AdoptingStore, DiagnosableStore):
         await self._pools.aclose()
 
     async def _row(self, statement: str, *arguments: object, repeatable: bool = True) -> Any:
-        pool = self._pools.here()
-        return await pool.submit(lambda connection: connection.fetchrow(statement, *arguments), repeatable=repeatable)
+        return await self.pool().submit(
+            lambda connection: connection.fetchrow(statement, *arguments), repeatable=repeatable
+        )
 
     async def _page(self, first: bytes, after: bytes) -> Any:
-        return await self._pools.here().submit(lambda connection: connection.fetch(statements.PAGE, first, after, PAGE))
+        return await self.pool().submit(lambda connection: connection.fetch(statements.PAGE, first, after, PAGE))
 
 
 def _observed(replacing: SessionRecord | None) -> tuple[str | None, int | None]:

@@ -21,14 +21,14 @@ def test_the_program_runs(tmp_path: Path) -> None:
 
 
 def test_the_command_that_makes_the_tables_makes_them(server: PostgresServer, database: str) -> None:
-    """Afterwards both are there."""
+    """Afterwards all are there."""
     run = shell(block("console", "store init"), SESSIONGUARD_STORE=server.url(database))
     tables = server.query(
         "select tablename from pg_tables where tablename ~ '^sessionguard_' order by 1", database=database
     )
 
     assert run.returncode == 0, run.stderr
-    assert tables == [("sessionguard_schema",), ("sessionguard_sessions",)]
+    assert tables == [("sessionguard_leases",), ("sessionguard_schema",), ("sessionguard_sessions",)]
 
 
 def test_the_statement_for_poolers_limits_a_role(server: PostgresServer, database: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from postgres_server import PostgresServer
 from sessionguard_postgres import PostgresStore
 
-from sessionguard.testing import AdoptionContract, FailureContract, RaceContract, SessionStoreContract
+from sessionguard.testing import AdoptionContract, FailureContract, LeaseContract, RaceContract, SessionStoreContract
 
 
 class EmptyDatabase:
@@ -27,6 +27,10 @@ class TestStore(EmptyDatabase, SessionStoreContract):
 
 class TestAdoption(EmptyDatabase, AdoptionContract):
     """Rows that move in from another store."""
+
+
+class TestLeases(EmptyDatabase, LeaseContract):
+    """One owner at a time, in the order of arrival."""
 
 
 class TestFailures(EmptyDatabase, FailureContract):
