@@ -37,6 +37,7 @@ class OpenTelemetryPlugin:
         self._store = meter.create_histogram(
             "sessionguard.store.duration", "s", "Calls to the store, by verb and by outcome."
         )
+        self._waits = meter.create_histogram("sessionguard.turn.wait", "s", "Waits for a turn, by how they ended.")
 
     @hookimpl
     def sessionguard_settings(self) -> Mapping[str, str]:
@@ -59,6 +60,10 @@ class OpenTelemetryPlugin:
     @hookimpl
     def sessionguard_store_called(self, verb: str, outcome: str, seconds: float) -> None:
         self._store.record(seconds, {"sessionguard.verb": verb, "sessionguard.outcome": outcome})
+
+    @hookimpl
+    def sessionguard_turn_waited(self, scope: Scope, outcome: str, seconds: float) -> None:
+        self._waits.record(seconds, {"sessionguard.outcome": outcome})
 
 
 def _from_environment() -> bool:

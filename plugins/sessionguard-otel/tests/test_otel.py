@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sessionguard_otel import OpenTelemetryPlugin
 from sessionguard_otel.processor import SessionSpanProcessor
+from sessionguard_turns import TurnsPlugin
 
 from sessionguard import ConfigurationError, SessionGuard
 from sessionguard.keys import fingerprint
@@ -144,6 +145,14 @@ async def test_requests_are_counted_by_origin_and_calls_by_verb_and_outcome(read
 
     assert resolutions == {("new",): 20, ("existing",): 20}
     assert calls == {("get", "ok"): 20, ("reserve", "ok"): 20}
+
+
+async def test_waits_for_a_turn_are_counted_by_how_they_ended(reader: InMemoryMetricReader) -> None:
+    """By the turn gate itself."""
+    before = points(reader, "sessionguard.turn.wait")
+    await keyed(guarded(AppProbe(), OpenTelemetryPlugin(), TurnsPlugin(mode="wait"))).run()
+
+    assert gained(before, points(reader, "sessionguard.turn.wait")) == {("admitted",): 1}
 
 
 @pytest.mark.parametrize(("switch", "carried"), [("on", True), ("off", False), (None, False)])

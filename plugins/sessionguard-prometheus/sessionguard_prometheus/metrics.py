@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """From what a store in the same process takes to the longest that the guard waits."""
+WAIT_SECONDS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""As long as turns of an agent are."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Metrics:
     refusals: Counter
     store_seconds: Histogram
     store_errors: Counter
+    turn_wait_seconds: Histogram
 
 
 @functools.lru_cache(None)
@@ -48,6 +51,13 @@ def metrics_of(registry: CollectorRegistry) -> Metrics:
             "sessionguard_store_errors",
             "Calls to the store without an answer, by the code of the error.",
             ["store", "verb", "code"],
+            registry=registry,
+        ),
+        Histogram(
+            "sessionguard_turn_wait_seconds",
+            "Waits for a turn, in seconds, by how they ended.",
+            ["store", "outcome"],
+            buckets=WAIT_SECONDS,
             registry=registry,
         ),
     )

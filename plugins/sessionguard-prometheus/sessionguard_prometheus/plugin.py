@@ -38,3 +38,7 @@ class PrometheusPlugin:
         self._metrics.store_seconds.labels(self._store, verb).observe(seconds)
         if outcome not in ANSWERED:
             self._metrics.store_errors.labels(self._store, verb, outcome).inc()
+
+    @hookimpl
+    def sessionguard_turn_waited(self, scope: Scope, outcome: str, seconds: float) -> None:
+        self._metrics.turn_wait_seconds.labels(self._store, outcome).observe(seconds)

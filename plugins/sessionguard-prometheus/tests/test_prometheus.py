@@ -19,6 +19,7 @@ from live import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sessionguard_prometheus import PrometheusPlugin
+from sessionguard_turns import TurnsPlugin
 
 from sessionguard import SessionGuard, SessionStore, StoreUnavailable
 from sessionguard.stores.memory import MemoryStore
@@ -134,6 +135,29 @@ async def test_a_client_that_leaves_is_no_error_of_the_store(registry: Collector
         ("sessionguard_store_seconds_count", "object", "get"): 1
     }
     assert scraped(registry, "sessionguard_store_errors_total") == {}
+
+
+async def test_waits_for_a_turn_are_timed_by_how_they_ended(registry: CollectorRegistry) -> None:
+    """By the turn gate itself: one turn that has to wait for another."""
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def agent(scope: Any, receive: Any, send: Any) -> None:
+        entered.set()
+        await go_on.wait()
+        await AppProbe()(scope, receive, send)
+
+    gate = TurnsPlugin(mode="wait")
+    guard = SessionGuard(agent, store="memory:", plugins=[PrometheusPlugin(registry), gate])
+    first = asyncio.create_task(keyed(guard).run())
+    await entered.wait()
+    second = asyncio.create_task(keyed(guard).run())
+    await asyncio.sleep(0.15)  # The time that is measured.
+    go_on.set()
+    await asyncio.gather(first, second)
+    buckets = scraped(registry, "sessionguard_turn_wait_seconds_bucket", "sessionguard_turn_wait_seconds_count")
+
+    assert buckets[("sessionguard_turn_wait_seconds_count", "memory", "admitted")] == 2
+    assert buckets[("sessionguard_turn_wait_seconds_bucket", "memory", "0.1", "admitted")] <= 1
 
 
 async def test_several_guards_of_a_process_count_together(registry: CollectorRegistry) -> None:
