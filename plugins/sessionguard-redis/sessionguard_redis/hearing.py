@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from sessionguard_redis.deadline import deadline
+from sessionguard_redis.deadline import Deadline
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -23,7 +23,7 @@ async def hear(connection: AbstractConnection, channel: bytes, timeout: float, t
     The server may take `timeout` seconds to connect and subscribe, and to answer when it was quiet for long.
     """
     try:
-        with deadline(timeout):
+        with Deadline(timeout):
             await connection.connect()  # type: ignore[no-untyped-call]
             await _say(connection, "SUBSCRIBE", channel)
             await connection.read_response()
