@@ -103,13 +103,16 @@ class Entrance:
         if leasehold is None:
             hand_on()
             return None
-        giving_back = leasehold.give_back()
+        heir = self.turnstile.heir(conversation, brief=holding.brief) if leasehold.was_granted else None
+        giving_back = leasehold.give_back(heir=heir)
         seconds = LEAVING_SECONDS if leasehold.was_granted else 0
         late = asyncio.get_running_loop().call_later(seconds, hand_on)
 
         def hand_on_now(_: object) -> None:
             late.cancel()
             hand_on()
+            if heir is not None and not self.turnstile.is_inside(conversation, {heir[0]}):
+                leasehold.forget(heir[0])
 
         giving_back.add_done_callback(hand_on_now)
         return giving_back
@@ -130,11 +133,11 @@ class Entrance:
         try:
             in_time = await wait(entered, ahead, deadline, functools.partial(self._complain, conversation, entered))
         except BaseException:
-            self.turnstile.give_up(conversation, entered)
+            self._give_up(conversation, mode, entered)
             raise
         if in_time:
             return entered.holding
-        self.turnstile.give_up(conversation, entered)
+        self._give_up(conversation, mode, entered)
         if entered.brief:
             return None
         raise SessionBusy(_lost(tokens), self.turnstile.retry_after(conversation))
@@ -164,6 +167,12 @@ class Entrance:
             raise SessionBusy(reason, self.turnstile.lengths.retry_after(age_of(answer), max(answer.ahead - 1, 0)))
         await self.leave(conversation, Admitted(None, holding))
         return Admitted()
+
+    def _give_up(self, conversation: str, mode: Mode, place: Place) -> None:
+        self.turnstile.give_up(conversation, place)
+        if place.holding is not None and self._leasing is not None:
+            # Whoever had the turn before has kept a place for this one where the lease is.
+            self._leasing.forget(self._leasing.name_of(conversation, mode), place.token)
 
     def _complain(self, conversation: str, place: Place) -> None:
         position, held = self.turnstile.position(conversation, place)

@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 
 from sessionguard_turns.leasehold import Leasehold
-from sessionguard_turns.turn import Turn
+from sessionguard_turns.turn import Turn, new_token
 
 
 class Holding:
@@ -31,18 +31,19 @@ class Holding:
 
 
 class Place:
-    """A place in the queue. `admitted` is done when its turn has come; `holding` is that turn.
+    """A place in the queue. `admitted` is done when its turn has come; `holding` is that turn, whose token is known.
 
     It may be admitted without one, when it waited for no more than the conversation to be there.
     """
 
-    __slots__ = ("_loop", "admitted", "brief", "holding", "since")
+    __slots__ = ("_loop", "admitted", "brief", "holding", "since", "token")
 
     def __init__(self, since: float, *, brief: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self.admitted: asyncio.Future[None] = self._loop.create_future()
         self.brief = brief
         self.since = since
+        self.token = new_token()
         self.holding: Holding | None = None
 
     def admit(self) -> bool:
@@ -67,14 +68,14 @@ class Lane:
         self.holding: Holding | None = None
         self.queue: deque[Place] = deque()
 
-    def hand_on(self, turn: Turn, now: float) -> int:
-        """Give `turn` to the first in the queue; returns how many have left it, those of ended event loops included."""
+    def hand_on(self, number: int, now: float) -> int:
+        """Give the first in the queue its turn; returns how many have left it, those of ended event loops included."""
         self.holding = None
         left = 0
         while self.queue and self.holding is None:
             place = self.queue.popleft()
             left += 1
-            holding = place.holding = Holding(turn, now, brief=place.brief)
+            holding = place.holding = Holding(Turn(number, place.token), now, brief=place.brief)
             if place.admit():
                 self.holding = holding
         return left

@@ -6,12 +6,13 @@ It keeps turns apart that are in different processes. Whoever has it and dies lo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sessionguard import LeaseAnswer, Refusal
-from sessionguard_turns.leasing import Leasing
+from sessionguard_turns.leasing import Leasing, in_background
 
 if TYPE_CHECKING:
     from sessionguard.ear import Listening
@@ -52,13 +53,19 @@ class Leasehold:
         """Return for how many seconds the store has been failing."""
         return self._leasing.outage()
 
-    def give_back(self, settled_for: float = 0) -> asyncio.Task[None]:
-        """Return what gives lease and place back, in the background, once however often it is asked for."""
+    def give_back(self, settled_for: float = 0, heir: tuple[str, float] | None = None) -> asyncio.Task[None]:
+        """Return what gives lease and place back, in the background, once however often it is asked for.
+
+        `heir` is an owner that waits for this process, and for how long it has: before anybody else can have the lease
+        it gets the place in the queue that is due to it.
+        """
         if self._giving_back is None:
-            self._giving_back = asyncio.ensure_future(self._release(settled_for))
-            _background.add(self._giving_back)
-            self._giving_back.add_done_callback(_background.discard)
+            self._giving_back = in_background(self._release(settled_for, heir))
         return self._giving_back
+
+    def forget(self, heir: str) -> None:
+        """Give up the place of an owner that did not stay until it came to it."""
+        self._leasing.forget(self._name, heir)
 
     async def _renew(self) -> None:
         pause = self._leasing.seconds / 3
@@ -75,12 +82,15 @@ class Leasehold:
                 return
             pause = self._leasing.seconds / 3
 
-    async def _release(self, settled_for: float) -> None:
+    async def _release(self, settled_for: float, heir: tuple[str, float] | None) -> None:
         """Give it back, trying again for as long as it would last by itself."""
         if self._renewing is not None:
             self._renewing.cancel()
         under_way: list[asyncio.Future[Any]] = [each for each in (self._asking, self._renewing) if each is not None]
         await asyncio.wait(under_way)
+        if heir is not None:
+            with contextlib.suppress(Refusal):
+                await self._leasing.acquire(self._name, *heir)
         pause, end = SHORTEST_PAUSE, monotonic() + self._leasing.seconds
         while True:
             try:
@@ -92,6 +102,3 @@ class Leasehold:
                     return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-
-
-_background: set[asyncio.Task[None]] = set()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sessionguard import ConfigurationError, Lease, LeaseAnswer, LeaseSupport, StoreUnavailable
+from sessionguard import ConfigurationError, Lease, LeaseAnswer, LeaseSupport, Refusal, StoreUnavailable
 from sessionguard_turns.settings import Mode
 
 if TYPE_CHECKING:
@@ -49,6 +51,14 @@ class Leasing:
         """Give back lease and place."""
         return await self._told(self._store.release(name, owner, settled_for=_milliseconds(settled_for)))
 
+    def forget(self, name: str, owner: str) -> None:
+        """Give up, in the background, what somebody has who is not there any more; if that fails, it ends by itself."""
+        in_background(self._forget(name, owner))
+
+    async def _forget(self, name: str, owner: str) -> None:
+        with contextlib.suppress(Refusal):
+            await self.release(name, owner, 0)
+
     def listen(self, owner: str) -> Listening | None:
         """Return how it is heard that asking is worth it again, None where it is not."""
         return self._store.listen(owner)
@@ -71,6 +81,17 @@ class Leasing:
         if self._failing_since is None:
             self._failing_since = monotonic()
         return error
+
+
+def in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Return the task that does it, which is kept until it is done."""
+    task = asyncio.ensure_future(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    return task
+
+
+_background: set[asyncio.Task[None]] = set()
 
 
 def _milliseconds(seconds: float) -> int:

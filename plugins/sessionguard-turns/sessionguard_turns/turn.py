@@ -11,6 +11,11 @@ SCOPE_KEY = "sessionguard.turn"
 TOKEN_HEADER = "x-sessionguard-turn"  # noqa: S105 - a name
 
 
+def new_token() -> str:
+    """Return what nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """The right of one request to its conversation until it ends.
@@ -21,7 +26,7 @@ class Turn:
     """
 
     fencing_number: int
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
+    token: str = field(default_factory=new_token, repr=False)
 
     @property
     def headers(self) -> dict[str, str]:

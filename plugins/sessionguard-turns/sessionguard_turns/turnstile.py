@@ -92,6 +92,14 @@ class Turnstile:
         with self._lock:
             self._end(conversation, holding)
 
+    def heir(self, conversation: str, *, brief: bool) -> tuple[str, float] | None:
+        """Return the token of the turn that comes next, and how long it has waited, if it is of that kind."""
+        with self._lock:
+            lane = self._lanes.get(conversation)
+            if lane is None or not lane.queue or lane.queue[0].brief is not brief:
+                return None
+            return lane.queue[0].token, self._clock() - lane.queue[0].since
+
     def give_up(self, conversation: str, place: Place) -> None:
         """Leave the queue; a turn that was given to this place meanwhile goes to the next one."""
         with self._lock:
@@ -144,7 +152,7 @@ class Turnstile:
         lane = self._lanes.get(conversation)
         if lane is None or lane.holding is not holding:
             return
-        self._waiting -= lane.hand_on(Turn(next(self._numbers)), self._clock())
+        self._waiting -= lane.hand_on(next(self._numbers), self._clock())
         if lane.is_idle:
             del self._lanes[conversation]
 

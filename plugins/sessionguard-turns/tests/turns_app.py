@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -19,27 +20,35 @@ _sessions: dict[str, str] = {}
 def note(event: str) -> None:
     """Append to the file the test reads; one write, so that workers do not mix their lines."""
     with Path(os.environ["APP_JOURNAL"]).open("a") as journal:
-        journal.write(f"{event}\n")
+        journal.write(f"{os.getpid()} {time.monotonic_ns()} {event}\n")
 
 
 async def agent(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer like a chat completion, after as many milliseconds as the query string says."""
+    """Answer like a chat completion, or fail, after as many milliseconds as the query string says."""
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
     name = scope["path"].rpartition("/")[2]
-    note(f"{os.getpid()} begins {name}")
+    note(f"begins {name}")
+    try:
+        await _take_turn(name, scope, receive, send)
+    finally:
+        note(f"ends {name}")
+
+
+async def _take_turn(name: str, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
         await receive()
-    else:
-        await asyncio.sleep(int(scope["query_string"] or 0) / 1000)
-        turn = get_turn(scope)
-        await _call(dict(scope["headers"]), turn)
-        completion = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
-        await _json(send, {**completion, "fencing_number": turn and turn.fencing_number})
-    note(f"{os.getpid()} ends {name}")
+        return
+    await asyncio.sleep(int(scope["query_string"] or 0) / 1000)
+    if name.startswith("fail"):
+        raise RuntimeError(name)
+    turn = get_turn(scope)
+    await _call(dict(scope["headers"]), turn)
+    completion = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
+    await _json(send, {**completion, "fencing_number": turn and turn.fencing_number})
 
 
 async def _call(headers: dict[bytes, bytes], turn: Turn | None) -> None:

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+SECONDS = 30
+
+
+class Entry(NamedTuple):
+    """What happened, in which process, and when, in nanoseconds of the clock that all processes share."""
+
+    process: int
+    at: int
+    event: str
 
 
 class Journal:
@@ -14,17 +26,17 @@ class Journal:
         path.touch()
 
     @property
-    def events(self) -> list[str]:
-        return [line.partition(" ")[2] for line in self.lines]
+    def entries(self) -> list[Entry]:
+        lines = (line.split(" ", 2) for line in self.path.read_text().splitlines())
+        return [Entry(int(process), int(at), event) for process, at, event in lines]
 
     @property
-    def lines(self) -> list[str]:
-        """Each behind the process that has written it."""
-        return self.path.read_text().splitlines()
+    def events(self) -> list[str]:
+        return [entry.event for entry in self.entries]
 
     def has(self, event: str) -> None:
         """Wait until it was written."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         while event not in self.events:
             assert time.monotonic() < deadline, self.events
             time.sleep(0.01)
@@ -36,7 +48,26 @@ class Journal:
 
     def has_ended(self, count: int) -> None:
         """Wait until so many turns have ended."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + SECONDS
         while sum(event.startswith("ends") for event in self.events) < count:
             assert time.monotonic() < deadline, self.events
             time.sleep(0.01)
+
+    def has_ended_but(self, count: int) -> None:
+        """Wait until all turns have ended but so many, which never will."""
+        self.has_ended(sum(event.startswith("begins") for event in self.events) - count)
+
+    def overlaps(self, killed: Mapping[int, int] | None = None) -> list[tuple[Entry, Entry]]:
+        """Return the turns that began before another had ended; that of a killed process ended when it was dead."""
+        entries, found = self.entries, []
+        inside: dict[str, Entry] = {}
+        for entry in sorted(entries, key=lambda entry: entry.at):
+            verb, _, name = entry.event.partition(" ")
+            if verb == "ends":
+                del inside[name]
+                continue
+            found += [
+                (each, entry) for each in inside.values() if entry.at < (killed or {}).get(each.process, entry.at + 1)
+            ]
+            inside[name] = entry
+        return found

@@ -32,6 +32,8 @@ class Agent:
         self._may_end: dict[str, asyncio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
         name = scope["path"].rpartition("/")[2]
         session_id = scope.get("session_id", "")
         self.order.append(name)

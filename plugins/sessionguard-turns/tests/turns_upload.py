@@ -12,7 +12,7 @@ from sessionguard.asgi import Receive, Scope, Send
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    note(f"0 begins {scope['path']}")
+    note(f"begins {scope['path']}")
     if scope["path"] == "/first":
         await asyncio.sleep(0.3)
     body, more = b"", True
