@@ -47,8 +47,8 @@ def ends_response(message: Message) -> bool:
 
 
 def with_headers_listed(scope: Scope) -> Scope:
-    """Return a scope whose headers are a list; the specification allows any iterable."""
-    return {**scope, "headers": list(scope["headers"])}
+    """Return a scope whose headers are a list of pairs; the specification allows any iterable, of iterables of two."""
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"]]}
 
 
 def one_spelling(name: bytes) -> bytes:
