@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 from journal import note
-from litestar import Litestar, Request, WebSocket, get, websocket
+from litestar import Litestar, Request, Router, WebSocket, get, post, websocket
+from litestar.background_tasks import BackgroundTask
+from litestar.config.cors import CORSConfig
 from litestar.connection import ASGIConnection
-from litestar.response import Stream
+from litestar.response import Response, Stream
 from outside import Outside
+from signals import arrived, finished, released
 
 from sessionguard import SessionGuard
-
-released = asyncio.Event()
 
 
 def seen(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, str | None]:
@@ -53,8 +53,39 @@ async def stream() -> Stream:
 
 @get("/release")
 async def release() -> str:
-    released.set()
+    released.give()
     return "released"
+
+
+@post("/upload", request_max_body_size=None)
+async def upload(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    size = 0
+    async for chunk in request.stream():
+        if not size:
+            arrived.give()
+        size += len(chunk)
+    return {"size": size, "session_id": request.state.session_id}
+
+
+@get("/arrival")
+async def arrival() -> str:
+    await arrived.wait()
+    return "arrived"
+
+
+async def work(request: Request[Any, Any, Any]) -> None:
+    await released.wait()
+    finished.give(request.state.session_id)
+
+
+@get("/background")
+async def background(request: Request[Any, Any, Any]) -> Response[str]:
+    return Response("begun", background=BackgroundTask(work, request))
+
+
+@get("/outcome")
+async def outcome() -> dict[str, str | None]:
+    return {"session_id": await finished.wait()}
 
 
 @get("/mark")
@@ -75,4 +106,12 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     note("stopped")
 
 
-app = Outside(SessionGuard(Litestar([session, talk, stream, release, mark, crash], lifespan=[lifespan])))
+litestar = Litestar(
+    [
+        *(session, talk, stream, release, upload, arrival, background, outcome, mark, crash),
+        Router("/mounted", route_handlers=[session]),
+    ],
+    cors_config=CORSConfig(allow_origins=["https://page.example"], allow_headers=["x-openclaw-session-key"]),
+    lifespan=[lifespan],
+)
+app = Outside(SessionGuard(litestar))

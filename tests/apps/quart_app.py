@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 from journal import note
 from outside import Outside
-from quart import Quart, request, websocket
+from quart import Blueprint, Quart, request, websocket
 from quart.wrappers import Request, Websocket
+from quart_cors import cors
+from signals import arrived, finished, released
 
 from sessionguard import SessionGuard
 
 app = Quart(__name__)
+app.config["MAX_CONTENT_LENGTH"] = None
+cors(app, allow_origin="https://page.example", allow_headers=["x-openclaw-session-key"])
 app.asgi_app = Outside(SessionGuard(app.asgi_app))
 
-released = asyncio.Event()
+mounted = Blueprint("mounted", __name__, url_prefix="/mounted")
 
 
 def seen(connection: Request | Websocket) -> dict[str, object]:
@@ -37,6 +40,7 @@ async def shutdown() -> None:
     note("stopped")
 
 
+@mounted.get("/session")
 @app.get("/session")
 async def session() -> dict[str, Any]:
     note("session")
@@ -61,16 +65,51 @@ async def stream() -> AsyncIterator[str]:
 
 @app.get("/release")
 async def release() -> str:
-    released.set()
+    released.give()
     return "released"
+
+
+@app.post("/upload")
+async def upload() -> dict[str, Any]:
+    size = 0
+    async for chunk in request.body:
+        if not size:
+            arrived.give()
+        size += len(chunk)
+    return {"size": size, "session_id": request.scope["session_id"]}
+
+
+@app.get("/arrival")
+async def arrival() -> str:
+    await arrived.wait()
+    return "arrived"
+
+
+async def work() -> None:
+    await released.wait()
+    finished.give(request.scope["session_id"])
+
+
+@app.get("/background")
+async def background() -> str:
+    app.add_background_task(work)
+    return "begun"
+
+
+@app.get("/outcome")
+async def outcome() -> dict[str, Any]:
+    return {"session_id": await finished.wait()}
 
 
 @app.get("/mark")
 async def mark() -> str:
-    request.scope["state"]["mark"] = "app"
+    request.scope.setdefault("state", {})["mark"] = "app"
     return "marked"
 
 
 @app.get("/crash")
 async def crash() -> str:
     raise RuntimeError("the application failed")
+
+
+app.register_blueprint(mounted)

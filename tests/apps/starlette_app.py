@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 from journal import note
 from outside import Outside
+from signals import arrived, finished, released
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from sessionguard import SessionGuard
-
-released = asyncio.Event()
 
 
 def seen(connection: HTTPConnection) -> dict[str, str | None]:
@@ -50,8 +50,35 @@ async def stream(request: Request) -> Response:
 
 
 async def release(request: Request) -> Response:
-    released.set()
+    released.give()
     return PlainTextResponse("released")
+
+
+async def upload(request: Request) -> Response:
+    size = 0
+    async for chunk in request.stream():
+        if not size:
+            arrived.give()
+        size += len(chunk)
+    return JSONResponse({"size": size, "session_id": request.state.session_id})
+
+
+async def arrival(request: Request) -> Response:
+    await arrived.wait()
+    return PlainTextResponse("arrived")
+
+
+async def work(request: Request) -> None:
+    await released.wait()
+    finished.give(request.state.session_id)
+
+
+async def background(request: Request) -> Response:
+    return PlainTextResponse("begun", background=BackgroundTask(work, request))
+
+
+async def outcome(request: Request) -> Response:
+    return JSONResponse({"session_id": await finished.wait()})
 
 
 async def mark(request: Request) -> Response:
@@ -75,11 +102,17 @@ app = Starlette(
         Route("/session", session),
         Route("/stream", stream),
         Route("/release", release),
+        Route("/upload", upload, methods=["POST"]),
+        Route("/arrival", arrival),
+        Route("/background", background),
+        Route("/outcome", outcome),
         Route("/mark", mark),
         Route("/crash", crash),
         WebSocketRoute("/ws", websocket),
+        Mount("/mounted", Starlette(routes=[Route("/session", session)])),
     ],
     lifespan=lifespan,
 )
+app.add_middleware(CORSMiddleware, allow_origins=["https://page.example"], allow_headers=["x-openclaw-session-key"])
 app.add_middleware(SessionGuard)
 app.add_middleware(Outside)
