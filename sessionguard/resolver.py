@@ -115,9 +115,10 @@ class SessionResolver:
         try:
             if request.internal:
                 return await self._resolve_internal(request, deadline)
+            reads = self._reads_first
             for _ in range(TRIES):
                 record = self._recall(request.row_key)
-                if self._must_be_read(request, record):
+                if self._must_be_read(request, record, reads):
                     record = await self._attempts.get(request.row_key, deadline)
                 if record is not None and (
                     self._liveness.note(request, record)
@@ -127,6 +128,7 @@ class SessionResolver:
                 resolution = await self._join(request, record, deadline)
                 if resolution is not None:
                     return resolution
+                reads = True
             raise _contended()
         except StoreUnavailable:
             if not self._fail_open:
@@ -154,10 +156,10 @@ class SessionResolver:
             return _resolution(request.session_key, record, Origin.EXISTING, internal=True)
         return Resolution(request.session_key, _private_id(), Origin.EPHEMERAL, internal=True)
 
-    def _must_be_read(self, request: ResolutionRequest, remembered: SessionRecord | None) -> bool:
-        """Whether the store knows more than is remembered, where every row that there is would be."""
+    def _must_be_read(self, request: ResolutionRequest, remembered: SessionRecord | None, reads: bool) -> bool:
+        """Whether the store may know more than is `remembered`; of what is not, only where one `reads` at all."""
         if remembered is None:
-            return self._reads_first
+            return reads
         return not self._liveness.is_settled(request, remembered, self._clock())
 
     async def _join(

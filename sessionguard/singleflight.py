@@ -34,10 +34,7 @@ class Flight(Generic[T]):
     def landing(self) -> asyncio.Future[None]:
         """Return a future that is done when this flight has landed, however that went; the caller may cancel it."""
         landed = self.task.get_loop().create_future()
-        if self.task.done():
-            landed.set_result(None)
-        else:
-            self._aboard.append(landed)
+        self._aboard.append(landed)
         return landed
 
     def land(self) -> None:
@@ -70,16 +67,18 @@ class SingleFlight(Generic[T]):
     def board(self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> tuple[Flight[T], bool]:
         """Return the flight for `key` in this loop and whether the caller started it, with `work`."""
         place = (asyncio.get_running_loop(), key)
-        if place in self._flights:
-            return self._flights[place], False
-        flight: Flight[T] = Flight()
-        self._flights[place] = flight
+        flight = self._flights.get(place)
+        # One whose work is done lands with the next turn of the loop: who comes between would be told what was.
+        if flight is not None and not flight.task.done():
+            return flight, False
+        flight = self._flights[place] = Flight()
         flight.task = place[0].create_task(work(flight))
         flight.task.add_done_callback(lambda _: self._land(place, flight))
         return flight, True
 
     def _land(self, place: tuple[asyncio.AbstractEventLoop, str], flight: Flight[T]) -> None:
-        self._flights.pop(place, None)
+        if self._flights.get(place) is flight:
+            del self._flights[place]
         flight.land()
 
 

@@ -797,14 +797,40 @@ def test_event_loops_share_no_flight() -> None:
     assert landed == ["first", "second"]
 
 
-async def test_who_boards_a_flight_that_has_just_landed_is_let_out_at_once() -> None:
-    """Between its landing and the moment it is cleared away."""
+async def test_nobody_boards_a_flight_whose_work_is_done() -> None:
+    """Between the end of the work and the landing the next one begins, and the first takes nothing of it away."""
     flights: SingleFlight[str] = SingleFlight()
-    flight, _ = flights.board(ROW, lambda flight: asyncio.sleep(0, "there"))
-    await flight.task
-    landed = flight.landing()
+    first, _ = flights.board(ROW, lambda flight: asyncio.sleep(0, "first"))
+    await asyncio.sleep(0)
+    boarded = asyncio.get_running_loop().create_future()
 
-    assert landed.done()
+    def board_in_between() -> None:
+        has_landed = not len(flights)
+        second, leads = flights.board(ROW, lambda flight: asyncio.sleep(0.01, "second"))
+        boarded.set_result((first.task.done(), has_landed, leads, second))
+
+    asyncio.get_running_loop().call_soon(board_in_between)
+    is_done, has_landed, leads, second = await boarded
+    await asyncio.sleep(0)
+
+    assert (is_done, has_landed, leads) == (True, False, True)
+    assert len(flights) == 1
+    assert [await first.task, await second.task] == ["first", "second"]
+
+
+async def test_a_caller_is_served_at_whatever_turn_of_the_loop_he_comes() -> None:
+    """Nothing is remembered of the row here, since another process has won it, so each has to look for himself."""
+    world = World()
+    world.store.recall = lambda key: None  # type: ignore[method-assign]
+    process = world.process()
+    process.resolver._reads_first = False
+    await MemoryStore.reserve(world.store, ROW, "theirs", None)
+    callers = []
+    for _ in range(40):
+        callers.append(asyncio.ensure_future(process.resolve()))
+        await asyncio.sleep(0)
+
+    assert ids(await asyncio.gather(*callers)) == {"theirs"}
 
 
 async def test_idle_keys_cost_no_memory() -> None:
