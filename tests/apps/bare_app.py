@@ -44,7 +44,13 @@ async def stream(send: Any) -> None:
 
 async def answer(scope: Any, send: Any) -> None:
     headers = [value.decode() for name, value in scope["headers"] if name == b"x-openclaw-session-id"]
-    body = {"session_id": scope.get("session_id"), "forwarded": headers, "process": os.getpid()}
+    resolution = scope.get("sessionguard")
+    body = {
+        "session_key": resolution and resolution.session_key,
+        "session_id": scope.get("session_id"),
+        "forwarded": headers,
+        "process": os.getpid(),
+    }
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 

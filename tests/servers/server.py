@@ -69,6 +69,8 @@ SERVERS: Mapping[str, Server] = {
         adds_to_handshake=False,
         refuses_handshakes_with=403,
     ),
+    # aiohttp's own applications are not ASGI, and nothing makes them so; its adapter serves ASGI applications.
+    "aiohttp": Server("aiohttp-asgi", ("aiohttp_asgi", "--address", "127.0.0.1", "--port", "{port}")),
 }
 
 

@@ -1,0 +1,55 @@
+"""Many first requests at once, over all processes of a server: exactly one is new."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from live import LiveServer
+from servers import http2
+from servers.header_cases import HTTP2
+from servers.server import SERVERS
+
+RACES, RACERS = 20, 12
+
+
+@pytest.fixture
+def races(protocol: str, server: LiveServer) -> list[list[tuple[str, dict[str, Any]]]]:
+    """Of each race, how every racer came by its id, and what the application told it."""
+    race = race_in_streams if protocol in HTTP2 else race_in_connections
+    return [race(server, {"x-openclaw-session-key": f"race-{uuid.uuid4()}"}) for _ in range(RACES)]
+
+
+def race_in_connections(server: LiveServer, key: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    async def run() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as client:
+            return await asyncio.gather(*(client.get("/", headers=key) for _ in range(RACERS)))
+
+    return [(response.headers["x-sessionguard-status"], response.json()) for response in asyncio.run(run())]
+
+
+def race_in_streams(server: LiveServer, key: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """Several connections, and several streams on each."""
+    headers: Sequence[http2.Header] = [(name.encode(), value.encode()) for name, value in key.items()]
+    with ThreadPoolExecutor(4) as pool:
+        connections = list(pool.map(http2.exchange, [server.port] * 4, [[headers] * (RACERS // 4)] * 4))
+    return [
+        (answers.headers[stream][b"x-sessionguard-status"].decode(), json.loads(answers.bodies[stream]))
+        for answers in connections
+        for stream in answers.headers
+    ]
+
+
+def test_exactly_one_request_of_a_race_is_new(races: list[list[tuple[str, dict[str, Any]]]], protocol: str) -> None:
+    """And all are given its id, by more than one process where the server can have them."""
+    assert [RACERS] * RACES == [len(race) for race in races]
+    assert [1] * RACES == [[origin for origin, _ in race].count("new") for race in races]
+    assert [1] * RACES == [len({app["session_id"] for _, app in race}) for race in races]
+    processes = {app["process"] for race in races for _, app in race}
+    assert (1 if SERVERS[protocol.removesuffix("-h2")].workers is None else 2) == len(processes)
