@@ -14,9 +14,10 @@ import httpx
 import pytest
 from live import START_SECONDS, LiveServer
 from servers.header_cases import CASES, HTTP2
-from servers.server import SERVERS, serving
+from servers.server import ADAPTERS, SERVERS, serving
 
-PROTOCOLS = (*SERVERS, *HTTP2)
+KINDS = {**SERVERS, **ADAPTERS}
+PROTOCOLS = (*KINDS, *HTTP2)
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -25,15 +26,13 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 
 def pytest_report_header() -> str:
-    return ", ".join(
-        f"{name} {version(name)}" for name in dict.fromkeys(kind.distribution for kind in SERVERS.values())
-    )
+    return ", ".join(f"{name} {version(name)}" for name in dict.fromkeys(kind.distribution for kind in KINDS.values()))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         pairs = itertools.product(PROTOCOLS, CASES.items())
-        sent = [(protocol, name, case) for protocol, (name, case) in pairs if case.in_http2 or protocol in SERVERS]
+        sent = [(protocol, name, case) for protocol, (name, case) in pairs if case.in_http2 or protocol in KINDS]
         params = [pytest.param(protocol, case, id=f"{protocol}-{name}") for protocol, name, case in sent]
         metafunc.parametrize(("protocol", "case"), params)
     elif "protocol" in metafunc.fixturenames:
@@ -48,7 +47,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         @functools.cache
         def start(protocol: str) -> LiveServer:
             name = protocol.removesuffix("-h2")
-            workers = SERVERS[name].workers
+            workers = KINDS[name].workers
             options = [workers, "2"] if workers is not None else []
             directory = tmp_path_factory.mktemp(protocol, numbered=False)
             env = {"SESSIONGUARD_STORE": f"disk://{directory / 'sessions'}"}

@@ -69,7 +69,10 @@ SERVERS: Mapping[str, Server] = {
         adds_to_handshake=False,
         refuses_handshakes_with=403,
     ),
-    # aiohttp's own applications are not ASGI, and nothing makes them so; its adapter serves ASGI applications.
+}
+ADAPTERS: Mapping[str, Server] = {
+    # Nothing makes an ASGI application of one of aiohttp; its adapter is a server for those that are. It passes
+    # all that is asked of HTTP, but answers a WebSocket that is refused with 500, so frameworks are not tried on it.
     "aiohttp": Server("aiohttp-asgi", ("aiohttp_asgi", "--address", "127.0.0.1", "--port", "{port}")),
 }
 
@@ -80,7 +83,7 @@ def serving(
 ) -> Iterator[LiveServer]:
     """Serve `module:app` of the folder of applications on a free port of loopback until the block ends."""
     port = free_port()
-    module, *arguments = (part.format(port=port) for part in SERVERS[name].command)
+    module, *arguments = (part.format(port=port) for part in {**SERVERS, **ADAPTERS}[name].command)
     path = os.pathsep.join(filter(None, (str(APPS), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", module, *arguments, *options, target]
     with running(command, port, directory, {**(env or {}), "PYTHONPATH": path}) as server:
