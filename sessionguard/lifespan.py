@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from sessionguard.asgi import ASGIApp, Message, Receive, Scope, Send
 from sessionguard.errors import ConfigurationError, SessionGuardError
+from sessionguard.loops import running_loop
 from sessionguard.store import SessionStore
 
 CHECK_SECONDS = 2.0
@@ -60,6 +61,7 @@ class StoreLifespan:
             await leave()
 
     async def _check(self) -> None:
+        running_loop()
         try:
             await asyncio.wait_for(self._store.ping(), CHECK_SECONDS)
         except ConfigurationError:

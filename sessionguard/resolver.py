@@ -17,6 +17,7 @@ from sessionguard.deadlines import bounded
 from sessionguard.errors import StoreUnavailable
 from sessionguard.freshness import ResetPolicy
 from sessionguard.liveness import LONG_IDLE, Liveness
+from sessionguard.loops import running_loop
 from sessionguard.records import Origin, Reservation, Resolution, ResolutionRequest, SessionRecord
 from sessionguard.singleflight import Flight, SingleFlight
 from sessionguard.touches import MILLISECOND, PendingTouches
@@ -148,7 +149,7 @@ class SessionResolver:
         raise _contended()
 
     def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._timeout
+        return running_loop().time() + self._timeout
 
     async def _resolve_internal(self, request: ResolutionRequest, deadline: float) -> Resolution:
         record = await self._attempts.get(request.row_key, deadline)

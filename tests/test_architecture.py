@@ -51,6 +51,7 @@ FLOORS = {
     "codec": 1,
     "deadlines": 1,
     "asgi": 1,
+    "loops": 1,
     "store": 1,
     "bounded": 0,
     "durations": 0,
