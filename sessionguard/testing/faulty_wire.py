@@ -34,7 +34,7 @@ class FaultyWire:
     host = "127.0.0.1"
 
     def __init__(self, upstream_host: str, upstream_port: int) -> None:
-        self.port = 0
+        self.port: int = 0
         self.connections = 0
         """How many were accepted so far."""
         self._upstream = upstream_host, upstream_port
