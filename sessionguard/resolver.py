@@ -159,9 +159,7 @@ class SessionResolver:
 
     def _must_be_read(self, request: ResolutionRequest, remembered: SessionRecord | None, reads: bool) -> bool:
         """Whether the store may know more than is `remembered`; of what is not, only where one `reads` at all."""
-        if remembered is None:
-            return reads
-        return not self._liveness.is_settled(request, remembered, self._clock())
+        return reads if remembered is None else not self._liveness.is_settled(request, remembered, self._clock())
 
     async def _join(
         self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float
