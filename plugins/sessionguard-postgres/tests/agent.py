@@ -1,6 +1,8 @@
-"""An application that answers with the id it was given."""
+"""An application that answers with the id it was given, and says which process it is."""
 
 from __future__ import annotations
+
+import os
 
 from sessionguard.asgi import Receive, Scope, Send
 
@@ -11,5 +13,6 @@ async def agent(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         await send({"type": f"{message['type']}.complete"})
         return
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": scope["session_id"].encode()})
+    headers = [(b"x-process", str(os.getpid()).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": scope.get("session_id", "").encode()})
