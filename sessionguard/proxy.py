@@ -41,6 +41,9 @@ class ReverseProxy:
     the end of the request and the head of its response. Streams may last for ever. Raises ConfigurationError.
     """
 
+    # For a turn gate in front: the upstream may resolve keys by itself, and then two that open a conversation race.
+    default_turn_mode = "first"
+
     def __init__(self, upstream: str, *, connect_timeout: float = 10.0, first_byte_timeout: float = 600.0) -> None:
         self._url = _upstream_url(upstream)
         for name, seconds in (("connect_timeout", connect_timeout), ("first_byte_timeout", first_byte_timeout)):

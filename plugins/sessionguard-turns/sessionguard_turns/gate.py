@@ -50,13 +50,14 @@ class TurnGate:
     """ASGI middleware behind a `SessionGuard`: one turn of a conversation at a time.
 
     `app` is any ASGI application; the options are the fields of `TurnSettings`, and whatever is not given is taken
-    from the environment. Raises ConfigurationError. Attributes the gate does not have are those of `app`.
+    from the environment; then an `app` with the attribute `default_turn_mode`, as the `ReverseProxy` has it, says what
+    its mode is. Raises ConfigurationError. Attributes the gate does not have are those of `app`.
     """
 
     def __init__(self, app: Callable[..., Any], **options: Unpack[TurnOptions]) -> None:
         self._wrapped = app
         self._app = asgi.single_callable(app)
-        self._settings = settings = TurnSettings.load(options, os.environ)
+        self._settings = settings = TurnSettings.load(options, os.environ, getattr(app, "default_turn_mode", None))
         self._entrance = Entrance(settings, None)
         self._is_connected = False
         self._mode_hooks: Sequence[HookImplementation] = ()

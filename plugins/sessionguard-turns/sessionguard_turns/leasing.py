@@ -28,6 +28,7 @@ class Leasing:
         self._store = store
         self._namespace = namespace
         self._failing_since: float | None = None
+        self._reported = ""
         store.expect_leases()
 
     def name_of(self, conversation: str, mode: Mode) -> str:
@@ -68,14 +69,19 @@ class Leasing:
         try:
             told = await answer
         except ConfigurationError as error:
-            log.error("the leases of the session store cannot be used: %s", error)
+            self._report(str(error))
             raise self._failing(
                 StoreUnavailable("The session store cannot be used; the server's log says why.")
             ) from error
         except StoreUnavailable as error:
             raise self._failing(error) from None
-        self._failing_since = None
+        self._failing_since, self._reported = None, ""
         return told
+
+    def _report(self, mistake: str) -> None:
+        if mistake != self._reported:
+            self._reported = mistake
+            log.error("the leases of the session store cannot be used: %s", mistake)
 
     def _failing(self, error: StoreUnavailable) -> StoreUnavailable:
         if self._failing_since is None:

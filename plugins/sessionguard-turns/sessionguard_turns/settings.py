@@ -83,8 +83,13 @@ class TurnSettings:
             field.metadata["kind"].check(getattr(self, field.name), field.name)
 
     @classmethod
-    def load(cls, options: Mapping[str, Any], environ: Mapping[str, str]) -> TurnSettings:
-        """Combine arguments and environment; an argument wins, and its text is read like that of a variable."""
+    def load(
+        cls, options: Mapping[str, Any], environ: Mapping[str, str], default_mode: str | None = None
+    ) -> TurnSettings:
+        """Combine arguments and environment; an argument wins, and its text is read like that of a variable.
+
+        `default_mode` is what the application prefers where neither says anything.
+        """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name in options:
             if name not in fields:
@@ -95,6 +100,8 @@ class TurnSettings:
             for variable, field in variables.items()
             if variable in environ
         }
+        if default_mode is not None:
+            values.setdefault("mode", Mode(default_mode))
         for name, value in options.items():
             values[name] = fields[name].metadata["kind"].parse(value, name) if isinstance(value, str) else value
         return cls(**values)

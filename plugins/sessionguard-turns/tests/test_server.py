@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
-from live import LiveServer, uvicorn
+from live import LiveServer, free_port, running, uvicorn
 from turns_journal import Journal
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -110,43 +112,58 @@ def test_a_websocket_that_leaves_while_it_waits_does_no_harm(server: LiveServer,
 
 
 ROUNDS, TOGETHER = 10, 5
+EXAMPLE = HERE.parents[2] / "examples" / "standalone_proxy.py"
 
 
-async def sessions_of_a_gateway(mode: str, tmp_path: Path) -> list[int]:
+@contextlib.contextmanager
+def standalone_proxy(upstream: LiveServer, tmp_path: Path, **environment: str) -> Iterator[LiveServer]:
+    """The example, as anybody would start it; the plugin is installed."""
+    port = free_port()
+    command = [sys.executable, str(EXAMPLE), "--upstream", upstream.url, "--port", str(port), "--store", "memory:"]
+    with running(command, port, tmp_path, environment) as proxy:
+        yield proxy
+
+
+async def sessions_of_a_gateway(tmp_path: Path, **environment: str) -> list[int]:
     """How many sessions a gateway behind the proxy made of each of some conversations, each opened by many at once."""
-    with uvicorn("turns_app:gateway", tmp_path, app_dir=HERE) as upstream:
-        environment = {"UPSTREAM": upstream.url, "SESSIONGUARD_STORE": "memory:", "SESSIONGUARD_TURNS_MODE": mode}
-        with uvicorn("turns_served:create_proxy", tmp_path, *START, app_dir=HERE, env=environment) as proxy:
-            async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
-                keys = [{"x-openclaw-session-key": f"chat-{number}"} for number in range(ROUNDS)]
-                answers = await asyncio.gather(
-                    *(client.post("/", headers=key) for key in keys for _ in range(TOGETHER))
-                )
+    with (
+        uvicorn("turns_app:gateway", tmp_path, app_dir=HERE) as upstream,
+        standalone_proxy(upstream, tmp_path, **environment) as proxy,
+    ):
+        async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
+            keys = [{"x-openclaw-session-key": f"chat-{number}"} for number in range(ROUNDS)]
+            answers = await asyncio.gather(*(client.post("/", headers=key) for key in keys for _ in range(TOGETHER)))
     bodies = [answer.text for answer in answers]
     return [len(set(bodies[first : first + TOGETHER])) for first in range(0, len(bodies), TOGETHER)]
 
 
-async def test_a_gateway_that_resolves_keys_by_itself_never_forks_behind_first(
+async def test_a_gateway_that_resolves_keys_by_itself_never_forks_behind_the_standalone_proxy(
     tmp_path: Path, journal: Journal
 ) -> None:
-    """It looks, thinks and then mints, and every time the first one is alone with that."""
-    assert [1] * ROUNDS == await sessions_of_a_gateway("first", tmp_path)
+    """It looks, thinks and then mints, and every time the first one is alone with that: `first` is the default there."""
+    assert [1] * ROUNDS == await sessions_of_a_gateway(tmp_path)
 
 
 async def test_the_same_gateway_forks_without_the_gate(tmp_path: Path, journal: Journal) -> None:
-    """So the test above can fail."""
-    assert max(await sessions_of_a_gateway("off", tmp_path)) > 1
+    """So the test above can fail; and a variable wins over the default."""
+    assert max(await sessions_of_a_gateway(tmp_path, SESSIONGUARD_TURNS_MODE="off")) > 1
 
 
-async def test_a_stream_of_the_first_turn_arrives_as_it_is_sent(tmp_path: Path, journal: Journal) -> None:
-    """The event is with the client while the turn still runs, byte for byte the upstream's."""
+async def test_a_stream_of_the_first_turn_is_not_delayed_by_one_byte(tmp_path: Path, journal: Journal) -> None:
+    """Head and event are with the client while the agent holds the rest back, and while others are held for it."""
     with uvicorn("turns_app:gateway", tmp_path, app_dir=HERE) as upstream:
-        environment = {"UPSTREAM": upstream.url, "SESSIONGUARD_STORE": "memory:", "SESSIONGUARD_TURNS_MODE": "first"}
-        with uvicorn("turns_served:create_proxy", tmp_path, *START, app_dir=HERE, env=environment) as proxy:
+        with standalone_proxy(upstream, tmp_path) as proxy:
             async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
-                async with client.stream("POST", "/", headers=KEY) as response:
-                    parts = [part async for part in response.aiter_raw()]
-                direct = (await client.post(upstream.url, headers=KEY)).content
+                held = {**KEY, "x-hold": str(tmp_path / "go on")}
+                async with client.stream("POST", "/", headers=held) as response:
+                    second = asyncio.ensure_future(client.post("/", headers=KEY))
+                    parts = response.aiter_raw()
+                    first = await asyncio.wait_for(anext(parts), 20)
+                    (tmp_path / "go on").touch()
+                    rest = b"".join([part async for part in parts])
+                answer = (await second).content
 
-    assert 2 == len(parts)
-    assert direct == b"".join(parts)
+    assert first.startswith(b"data: ")
+    assert first.endswith(b"\n\n")
+    assert b"data: [DONE]\n\n" == rest
+    assert answer == first + rest

@@ -11,6 +11,7 @@ from sessionguard_turns import Mode, TurnGate, TurnSettings, TurnsPlugin
 from turns_stage import Agent
 
 from sessionguard import ConfigurationError, SessionGuard
+from sessionguard.proxy import ReverseProxy
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing.failing_store import FailingStore
 
@@ -71,6 +72,17 @@ def test_an_unknown_argument_is_an_error(agent: Agent) -> None:
 def test_an_argument_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """As everywhere in this package."""
     assert Mode.WAIT is TurnSettings.load({"mode": "wait"}, {"SESSIONGUARD_TURNS_MODE": "off"}).mode
+
+
+def test_an_application_may_prefer_a_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy does; a variable and an argument win over that."""
+    proxy = ReverseProxy("http://127.0.0.1:1")
+    preferred = TurnGate(proxy)._settings.mode
+    argument = TurnGate(proxy, mode="wait")._settings.mode
+    monkeypatch.setenv("SESSIONGUARD_TURNS_MODE", "off")
+    variable = TurnGate(proxy)._settings.mode
+
+    assert (Mode.FIRST, Mode.WAIT, Mode.OFF) == (preferred, argument, variable)
 
 
 @pytest.mark.parametrize(

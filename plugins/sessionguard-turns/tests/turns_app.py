@@ -60,11 +60,15 @@ async def _call(headers: dict[bytes, bytes], turn: Turn | None) -> None:
 
 
 async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
-    """Look the session up, think, and mint one if there was none: the race that OpenClaw has."""
+    """Look the session up, think, and mint one if there was none: the race that OpenClaw has.
+
+    It says which session, and the rest when the file in `x-hold` is there.
+    """
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
-    key = dict(scope["headers"])[b"x-openclaw-session-key"].decode()
+    headers = dict(scope["headers"])
+    key = headers[b"x-openclaw-session-key"].decode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
     await send({"type": "http.response.body", "body": b"", "more_body": True})
     session = _sessions.get(key)
@@ -72,6 +76,8 @@ async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
     if session is None:
         session = _sessions[key] = str(uuid.uuid4())
     await send({"type": "http.response.body", "body": f"data: {session}\n\n".encode(), "more_body": True})
+    while (hold := headers.get(b"x-hold")) is not None and not Path(hold.decode()).exists():
+        await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 

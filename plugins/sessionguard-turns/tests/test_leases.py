@@ -1,0 +1,214 @@
+"""The way to a lease and back, on a store that is slow, away, or says what it lacks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sessionguard_turns import asking, entrance, leasehold, leasing
+from turns_stage import Agent, Stage, settled
+
+from sessionguard import ConfigurationError, LeaseAnswer, StoreUnavailable
+from sessionguard.stores.memory import MemoryStore
+
+
+class FarStore(MemoryStore):
+    """As far as the gates know, it is shared by processes. It can be away, and its verbs can be held up."""
+
+    coordination = "host"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, str]] = []
+        self.failure: Exception | None = None
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+
+    async def acquire(self, name: str, owner: str, duration: int, *, waited: int | None = None) -> LeaseAnswer:
+        await self._call("acquire", owner)
+        return await super().acquire(name, owner, duration, waited=waited)
+
+    async def release(self, name: str, owner: str, *, settled_for: int = 0) -> bool:
+        await self._call("release", owner)
+        return await super().release(name, owner, settled_for=settled_for)
+
+    async def _call(self, verb: str, owner: str) -> None:
+        await self.may_go_on.wait()
+        self.calls.append((verb, owner))
+        if self.failure is not None:
+            raise self.failure
+
+    @property
+    def leases(self) -> list[object]:
+        return [row for row in self._leases.values() if row.lease or row.queue]
+
+
+@pytest.fixture
+async def store() -> FarStore:
+    return FarStore()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(leasehold, "SHORTEST_PAUSE", 0.01)
+    monkeypatch.setattr(leasehold, "LONGEST_PAUSE", 0.01)
+
+
+async def everything_is_given_back() -> None:
+    here = asyncio.get_running_loop()
+    while giving_back := [task for task in leasing._background if task.get_loop() is here]:
+        done, _ = await asyncio.wait(giving_back, timeout=10)
+        assert done
+
+
+async def test_who_comes_while_the_store_is_away_is_told_so(
+    stage: Any, agent: Agent, store: FarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a moment in which it might come back, and without a turn."""
+    monkeypatch.setattr(asking, "OUTAGE", 0.1)
+    play: Stage = stage(store=store, lease_time=0.5)
+    store.failure = StoreUnavailable("away")
+    first = await play.post("first").answered()
+    await everything_is_given_back()
+
+    assert (503, "session_store_unavailable") == (first.status, first.error["code"])
+    assert [] == agent.order
+    assert len([verb for verb, _ in store.calls if verb == "acquire"]) > 1
+
+
+async def test_a_store_that_comes_back_in_time_was_never_missed(stage: Any, agent: Agent, store: FarStore) -> None:
+    """The question is repeated for the same owner, whose lease it may be already."""
+    play: Stage = stage(store=store)
+    store.failure = StoreUnavailable("away")
+    first = await play.waiting("first")
+    await asyncio.sleep(0.05)
+    store.failure = None
+    agent.let_go("first")
+
+    assert 200 == (await first.answered()).status
+    assert 1 == len({owner for _, owner in store.calls})
+
+
+@pytest.mark.parametrize(("patience", "status"), [(10.0, 200), (0.1, 503)], ids=["shorter", "longer"])
+async def test_who_waits_goes_on_waiting_while_the_store_is_away(
+    stage: Any, agent: Agent, store: FarStore, monkeypatch: pytest.MonkeyPatch, patience: float, status: int
+) -> None:
+    """For longer than who has just come, but not for ever."""
+    monkeypatch.setattr(asking, "OUTAGE", 0.05)
+    monkeypatch.setattr(asking, "OUTAGE_WAITING", patience)
+    one, other = stage(store=store, lease_time=0.5), stage(store=store, lease_time=0.5)
+    first = await one.running("first")
+    second = await other.waiting("second")
+    await asyncio.sleep(0.05)
+    store.failure = StoreUnavailable("away")
+    agent.let_go("first", "second")
+    await asyncio.sleep(0.3)
+    store.failure = None
+    await first.answered()
+
+    assert status == (await second.answered()).status
+    await everything_is_given_back()
+    assert [] == store.leases
+
+
+async def test_a_lease_is_given_back_when_the_store_is_there_again(stage: Any, agent: Agent, store: FarStore) -> None:
+    """And not thirty seconds later, when it would have ended by itself."""
+    one, other = stage(store=store), stage(store=store)
+    await one.running("first")
+    store.failure = StoreUnavailable("away")
+    agent.let_go("first", "second")
+    await asyncio.sleep(0.1)
+    store.failure = None
+    second = await other.post("second").answered()
+
+    assert 200 == second.status
+
+
+async def test_the_next_request_of_the_process_does_not_wait_for_a_store_that_is_away(
+    stage: Any, agent: Agent, store: FarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds out for itself."""
+    monkeypatch.setattr(entrance, "LEAVING_SECONDS", 0.05)
+    monkeypatch.setattr(asking, "OUTAGE_WAITING", 0.1)
+    monkeypatch.setattr(asking, "OUTAGE", 0.1)
+    play: Stage = stage(store=store, lease_time=2)
+    first = await play.running("first")
+    second = await play.waiting("second")
+    store.failure = StoreUnavailable("away")
+    agent.let_go("first")
+    await first.answered()
+
+    assert 503 == (await asyncio.wait_for(second.answered(), 1.5)).status
+
+
+async def test_what_an_operator_has_to_mend_is_logged_and_503(
+    stage: Any, agent: Agent, store: FarStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A missing table, for instance; the client learns nothing of it."""
+    monkeypatch.setattr(asking, "OUTAGE", 0.05)
+    play: Stage = stage(store=store, lease_time=0.5)
+    store.failure = ConfigurationError("there is no table; run store init")
+    first = await play.post("first").answered()
+    await everything_is_given_back()
+
+    assert 503 == first.status
+    assert "init" not in first.content.decode()
+    assert "the leases of the session store cannot be used: there is no table; run store init" in caplog.text
+
+
+async def test_a_request_that_is_cancelled_between_question_and_answer_leaves_no_lease(
+    stage: Any, agent: Agent, store: FarStore
+) -> None:
+    """The question may be on its way still; giving the lease back waits for it."""
+    play: Stage = stage(store=store)
+    store.may_go_on.clear()
+    first = await play.waiting("first")
+    first.task.cancel()
+    await asyncio.wait([first.task])
+    await settled()
+    store.may_go_on.set()
+    await everything_is_given_back()
+
+    assert ["acquire", "release"] == [verb for verb, _ in store.calls]
+    assert [] == store.leases
+
+
+async def test_who_is_next_in_the_process_has_its_place_before_the_lease_is_free(
+    stage: Any, agent: Agent, store: FarStore
+) -> None:
+    """Else somebody who came later, but asks already, would be before it."""
+    one, other = stage(store=store), stage(store=store)
+    await one.running("first")
+    second = await one.waiting("second")
+    await asyncio.sleep(0.005)  # The order of a queue is by milliseconds.
+    third = await other.waiting("third")
+    agent.let_go("first")
+    await agent.has("second")
+    agent.let_go("second", "third")
+    await asyncio.gather(second.answered(), third.answered())
+    await everything_is_given_back()
+
+    assert ["first", "second", "third"] == agent.order
+    assert [] == store.leases
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_place_that_was_kept_for_somebody_who_has_left_is_given_up(
+    stage: Any, agent: Agent, store: FarStore, steps: int
+) -> None:
+    """At whichever moment; nobody waits for the dead."""
+    play: Stage = stage(store=store)
+    first = await play.running("first")
+    second = await play.waiting("second")
+    agent.let_go("first")
+    await asyncio.wait([first.task])
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    second.task.cancel()
+    await asyncio.wait([second.task])
+    await everything_is_given_back()
+
+    assert [] == store.leases
+    assert 0 == len(play.gate._entrance.turnstile)
