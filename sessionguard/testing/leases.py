@@ -96,6 +96,7 @@ class LeaseContract(LeaseQueueContract):
     @scenario
     async def test_numbers_grow_although_a_name_was_forgotten(self, store: LeasingStore, name: str) -> None:
         first = await store.acquire(name, "a", 1)
+        await until(lambda: store.acquire(f"{name}-later", "a", 1), lambda answer: answer.now > first.now + 1)
         for number in range(50):
             await store.acquire(f"{name}-{number}", "a", 1)
             await store.release(f"{name}-{number}", "a")

@@ -140,7 +140,7 @@ async def sessions_of_a_gateway(tmp_path: Path, **environment: str) -> list[int]
 async def test_a_gateway_that_resolves_keys_by_itself_never_forks_behind_the_standalone_proxy(
     tmp_path: Path, journal: Journal
 ) -> None:
-    """It looks, thinks and then mints, and every time the first one is alone with that: `first` is the default there."""
+    """It looks, thinks and then mints, and every time the first one is alone with that: `first` is the default."""
     assert [1] * ROUNDS == await sessions_of_a_gateway(tmp_path)
 
 
@@ -151,17 +151,19 @@ async def test_the_same_gateway_forks_without_the_gate(tmp_path: Path, journal: 
 
 async def test_a_stream_of_the_first_turn_is_not_delayed_by_one_byte(tmp_path: Path, journal: Journal) -> None:
     """Head and event are with the client while the agent holds the rest back, and while others are held for it."""
-    with uvicorn("turns_app:gateway", tmp_path, app_dir=HERE) as upstream:
-        with standalone_proxy(upstream, tmp_path) as proxy:
-            async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
-                held = {**KEY, "x-hold": str(tmp_path / "go on")}
-                async with client.stream("POST", "/", headers=held) as response:
-                    second = asyncio.ensure_future(client.post("/", headers=KEY))
-                    parts = response.aiter_raw()
-                    first = await asyncio.wait_for(anext(parts), 20)
-                    (tmp_path / "go on").touch()
-                    rest = b"".join([part async for part in parts])
-                answer = (await second).content
+    with (
+        uvicorn("turns_app:gateway", tmp_path, app_dir=HERE) as upstream,
+        standalone_proxy(upstream, tmp_path) as proxy,
+    ):
+        async with httpx.AsyncClient(base_url=proxy.url, timeout=30) as client:
+            held = {**KEY, "x-hold": str(tmp_path / "go on")}
+            async with client.stream("POST", "/", headers=held) as response:
+                second = asyncio.ensure_future(client.post("/", headers=KEY))
+                parts = response.aiter_raw()
+                first = await asyncio.wait_for(anext(parts), 20)
+                (tmp_path / "go on").touch()
+                rest = b"".join([part async for part in parts])
+            answer = (await second).content
 
     assert first.startswith(b"data: ")
     assert first.endswith(b"\n\n")
