@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sessionguard import asgi
 from sessionguard.bounded import BoundedMap
@@ -40,7 +39,8 @@ class Passage:
     response_headers: asgi.Headers
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Known:
     """What came of a request, for the next one that says the same.
 
     `established` is None where the store has to be read before anything holds again.
@@ -96,8 +96,8 @@ class Admission:
         known = self._known.get(ours) or self._known.find(ours)
         if known is None or EXPLICIT_SCOPE_KEY in scope or scope.get("method") == "OPTIONS":
             return ours, None, None
-        _, passage, established = known
-        return ours, known, passage if established is not None and self._still_holds(established) else None
+        established = known.established
+        return ours, known, known.passage if established is not None and self._still_holds(established) else None
 
     async def resolve(self, scope: asgi.Scope, ours: OurHeaders, known: Known | None) -> Passage | None:
         """Return what this request is let in with, None when it names no conversation; raises a Refusal."""

@@ -22,7 +22,7 @@ from sessionguard.stores.disk.opening import DiskcacheDatabase, open_database
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.disk.strict import StrictDisk
 from sessionguard.stores.embedded import place
-from sessionguard.stores.embedded.threads import THREADS, Lease, StoreThreads
+from sessionguard.stores.embedded.threads import THREADS, StoreThreads, Tenancy
 
 KEY = "default//agent:main:key"
 
@@ -347,7 +347,7 @@ async def hold_store_thread(store: DiskStore) -> Callable[[], None]:
         busy.set()
         go.wait(10)
 
-    task = asyncio.ensure_future(store._lease.submit((), wait, writes=False))
+    task = asyncio.ensure_future(store._tenancy.submit((), wait, writes=False))
     while not busy.is_set():
         await asyncio.sleep(0.001)
 
@@ -472,7 +472,7 @@ async def test_a_caller_who_leaves_while_his_job_runs_is_not_missed(directory: P
         begun.set()
         go.wait(10)
 
-    task = asyncio.ensure_future(store._lease.submit((), work, writes=False))
+    task = asyncio.ensure_future(store._tenancy.submit((), work, writes=False))
     await asyncio.to_thread(begun.wait, 10)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -485,8 +485,8 @@ async def test_a_caller_who_leaves_while_his_job_runs_is_not_missed(directory: P
 async def test_every_thread_is_stopped_and_waited_for_at_the_end(directory: Path) -> None:
     """The database is closed when `stop_all` returns."""
     threads, path = StoreThreads(), directory / "cache.db"
-    lease = Lease(threads, path, lambda: open_database(path, "full"))
-    await lease.submit((KEY,), lambda rows: rows.get(KEY), writes=False)
+    tenancy = Tenancy(threads, path, lambda: open_database(path, "full"))
+    await tenancy.submit((KEY,), lambda rows: rows.get(KEY), writes=False)
 
     assert threads.stop_all() == set()
     assert sorted(file.name for file in directory.iterdir()) == ["cache.db", "cache.db-generations"]
@@ -546,7 +546,7 @@ async def test_nothing_is_evicted_and_no_row_expires(directory: Path) -> None:
     """diskcache's own defaults cull live rows; ours never do."""
     store = DiskStore(directory)
     await store.ping()
-    settings = await store._lease.submit(
+    settings = await store._tenancy.submit(
         (),
         lambda rows: [getattr(rows.database._cache, name) for name in ("eviction_policy", "cull_limit", "size_limit")],  # type: ignore[attr-defined]
         writes=False,
@@ -562,7 +562,7 @@ async def test_writes_survive_a_power_cut_unless_the_url_says_otherwise(
 ) -> None:
     """WAL with synchronous=FULL is the default; NORMAL is a documented choice."""
     store = DiskStore.from_url(f"disk://{directory}{option}", GuardSettings())
-    pragmas = await store._lease.submit(
+    pragmas = await store._tenancy.submit(
         (),
         lambda rows: [
             rows.database._connection.execute(f"PRAGMA {name}").fetchone()[0]  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sessionguard import StoreUnavailable, singleflight, touches
-from sessionguard.stores.embedded.threads import Lease, StoreThreads
+from sessionguard.stores.embedded.threads import StoreThreads, Tenancy
 from sessionguard.stores.sqlite import open_database
 
 COMMON = """
@@ -55,7 +55,7 @@ def busy(writes):
         begun.set()
         time.sleep(0.3)
     async def submit():
-        await store._lease.submit((), work, writes=writes)
+        await store._tenancy.submit((), work, writes=writes)
     threading.Thread(target=run, args=(submit(),)).start()
     begun.wait()
 
@@ -150,7 +150,7 @@ def stuck(rows):
     go.wait()
 
 async def submit():
-    await store._lease.submit((), stuck, writes=False)
+    await store._tenancy.submit((), stuck, writes=False)
 
 threading.Thread(target=asyncio.run, args=(submit(),)).start()
 begun.wait()
@@ -215,14 +215,14 @@ def test_a_guard_that_was_used_before_a_fork_serves_on_in_the_child(tmp_path: Pa
 async def test_before_a_fork_the_database_is_closed_and_afterwards_opened_again(tmp_path: Path) -> None:
     """Nobody can begin a job while the process is being copied."""
     threads, path = StoreThreads(), tmp_path / "sessions" / "sessions.db"
-    lease = Lease(threads, path, lambda: open_database(path, "full"))
-    await lease.submit(("key",), lambda rows: rows.get("key"), writes=False)
+    tenancy = Tenancy(threads, path, lambda: open_database(path, "full"))
+    await tenancy.submit(("key",), lambda rows: rows.get("key"), writes=False)
     threads.before_fork()
     left = sorted(file.name for file in path.parent.iterdir())
     locked = threads.lock.locked()
     threads.after_fork_in_parent()
-    await lease.submit(("key",), lambda rows: rows.get("key"), writes=False)
-    await lease.aclose()
+    await tenancy.submit(("key",), lambda rows: rows.get("key"), writes=False)
+    await tenancy.aclose()
 
     assert left == ["sessions.db", "sessions.db-generations"]
     assert locked
@@ -232,19 +232,19 @@ async def test_before_a_fork_the_database_is_closed_and_afterwards_opened_again(
 async def test_a_database_that_stays_open_over_a_fork_is_never_used_in_the_child(tmp_path: Path) -> None:
     """Its locks are the parent's."""
     threads, path = StoreThreads(patience=0.05), tmp_path / "sessions" / "sessions.db"
-    lease = Lease(threads, path, lambda: open_database(path, "full"))
+    tenancy = Tenancy(threads, path, lambda: open_database(path, "full"))
     begun, go = threading.Event(), threading.Event()
 
     def stuck(rows: object) -> None:
         begun.set()
         go.wait()
 
-    job = lease.submit((), stuck, writes=False)
+    job = tenancy.submit((), stuck, writes=False)
     await asyncio.to_thread(begun.wait)
     threads.before_fork()
     threads.after_fork_in_child()
     with pytest.raises(StoreUnavailable, match="restart"):
-        lease.submit((), lambda rows: None, writes=False)
+        tenancy.submit((), lambda rows: None, writes=False)
     go.set()
     await job
 
@@ -269,10 +269,10 @@ async def test_a_child_forgets_what_its_parent_was_doing() -> None:
 async def test_closing_a_store_may_be_cancelled(tmp_path: Path) -> None:
     """The thread ends all the same, and has nobody to tell."""
     threads, path = StoreThreads(), tmp_path / "sessions" / "sessions.db"
-    lease = Lease(threads, path, lambda: open_database(path, "full"))
+    tenancy = Tenancy(threads, path, lambda: open_database(path, "full"))
     go = threading.Event()
-    job = lease.submit((), lambda rows: go.wait(), writes=False)
-    closing = asyncio.ensure_future(lease.aclose())
+    job = tenancy.submit((), lambda rows: go.wait(), writes=False)
+    closing = asyncio.ensure_future(tenancy.aclose())
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.gather(closing, return_exceptions=True)

@@ -198,7 +198,7 @@ async def test_there_are_no_conversations_among_the_leases(make: Callable[..., E
     def look(rows: Rows) -> list[object]:
         return [rows.database.page("", "", 10), rows.database.keys("", 10), rows.get(NAME)]
 
-    found = await store._leases._lease.submit((NAME,), look, writes=False)
+    found = await store._leases._tenancy.submit((NAME,), look, writes=False)
     await store.aclose()
 
     assert [(), (), None] == found

@@ -302,7 +302,7 @@ async def test_a_write_is_synced_unless_the_url_says_normal(tmp_path: Path, kind
         connection = rows.database._connection
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
 
-    found = await store._lease.submit((), pragmas, writes=False)
+    found = await store._tenancy.submit((), pragmas, writes=False)
     await store.aclose()
 
     assert found == ["wal", level]

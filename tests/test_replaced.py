@@ -97,7 +97,7 @@ async def test_a_file_that_is_replaced_during_a_transaction_acknowledges_nothing
     directory, name = tmp_path / "sessions", FILES[kind]
     store = STORES[kind](directory)
     await store.ping()
-    database = store._lease._threads.running[directory / name]._database
+    database = store._tenancy._threads.running[directory / name]._database
     assert database is not None
     write = type(database).write
     fell = False

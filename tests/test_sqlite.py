@@ -122,7 +122,7 @@ async def test_a_locked_database_is_unavailable_in_time(directory: Path) -> None
 async def test_the_url_says_how_durable_a_write_is(directory: Path, option: str, level: int) -> None:
     """FULL is the default."""
     store = SqliteStore.from_url(f"sqlite://{directory}{option}", GuardSettings())
-    found = await store._lease.submit(
+    found = await store._tenancy.submit(
         (),
         lambda rows: rows.database._connection.execute("PRAGMA synchronous").fetchone()[0],  # type: ignore[attr-defined]
         writes=False,

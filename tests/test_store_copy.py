@@ -338,10 +338,18 @@ def test_a_store_is_revived_when_the_operator_says_yes(place: Place) -> None:
     revived = command("store", "revive", place.source_url, typed="y\n")
 
     assert refused.exit_code == 1
-    assert f"was retired in favour of {place.target_url}" in refused.stdout
+    assert f"was retired in favour of {place.target_url}" in refused.stderr
     assert still == Retirement(place.target_url, finished=True)
     assert (revived.exit_code, place.retirement) == (0, None)
     assert f"{place.source_url} serves again." in revived.stdout
+
+
+def test_a_script_is_told_in_json_whether_it_revived_a_store(place: Place) -> None:
+    place.copy()
+    revived, again = (command("store", "revive", place.source_url, "--yes", "--json") for _ in range(2))
+
+    assert json.loads(revived.stdout) == {"store": place.source_url, "revived": True}
+    assert json.loads(again.stdout) == {"store": place.source_url, "revived": False}
 
 
 def test_a_script_revives_a_store_without_being_asked(place: Place) -> None:

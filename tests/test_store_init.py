@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,13 @@ def test_init_makes_what_the_store_needs(run: Run, tmp_path: Path) -> None:
 
     assert (0, f"The store is ready: {directory}\n") == run("store", "init", "--store", f"sqlite://{directory}")
     assert (directory / "sessions.db").exists()
+
+
+def test_a_script_is_told_in_json(run: Run, tmp_path: Path) -> None:
+    directory = str(tmp_path / "sessions")
+    code, printed = run("store", "init", "--store", f"sqlite://{directory}", "--json")
+
+    assert (code, json.loads(printed)) == (0, {"ready": directory})
 
 
 def test_init_leaves_what_is_there(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

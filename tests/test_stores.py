@@ -119,7 +119,7 @@ async def test_a_full_store_refuses_new_conversations_and_keeps_the_others(
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    await store._lease.submit((), fill, writes=False)
+    await store._tenancy.submit((), fill, writes=False)
     established = await store.get("established")
     with pytest.raises(StoreUnavailable):
         await asyncio.gather(*(store.reserve("k" * 200 + str(number), "id", None) for number in range(200)))
@@ -144,7 +144,7 @@ async def test_a_store_that_keeps_failing_says_so_once(
     for _ in range(2):
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
-                await store._lease.submit((), fail, writes=True)
+                await store._tenancy.submit((), fail, writes=True)
         await store.reserve("key", "id", None)
     await store.aclose()
 
@@ -172,7 +172,7 @@ async def test_a_commit_that_fails_acknowledges_nothing(kind: type[EmbeddedStore
         )
         connection.set_trace_callback(wait_for_the_loop)
 
-    await store._lease.submit((), doom, writes=False)
+    await store._tenancy.submit((), doom, writes=False)
     with pytest.raises(StoreUnavailable):
         await store.reserve("key", "lost", None)
     row = await store.get("key")
@@ -207,7 +207,7 @@ async def test_a_write_that_fails_halfway_leaves_nothing_behind(kind: type[Embed
     store = kind(tmp_path / "sessions")
 
     await store.ping()
-    database = type(store._lease._threads.running[Path(store.location) / store.file_name]._database)
+    database = type(store._tenancy._threads.running[Path(store.location) / store.file_name]._database)
     write = database.write  # type: ignore[union-attr]
 
     def write_and_fail(self: Any, rows: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated
 
 import typer
 
 from sessionguard.cli.exits import explained
 from sessionguard.cli.opening import named, open_store
+from sessionguard.cli.options import AsJson
 from sessionguard.errors import ConfigurationError
 from sessionguard.records import Retirement
 from sessionguard.store import RetirableStore
@@ -22,32 +24,36 @@ WARNING = (
 def revive(
     store: Annotated[str, typer.Argument(metavar="STORE", help="The URL of the store that was retired.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let a store that was moved away from serve again, with the rows it had.
 
     For a move that is called off, or a new store that is lost. Workers that still point at STORE serve again at once.
     """
     with explained():
-        asyncio.run(_revive(store, yes))
+        name, revived = asyncio.run(_revive(store, yes))
+    if as_json:
+        typer.echo(json.dumps({"store": name, "revived": revived}))
+    else:
+        typer.echo(f"{name} serves again." if revived else f"{name} is not retired; nothing was done.")
 
 
-async def _revive(url: str, yes: bool) -> None:
+async def _revive(url: str, yes: bool) -> tuple[str, bool]:
+    """Return the name of the store, and whether it was retired."""
     store = open_store(url)
     name = named(url, store)
     if not isinstance(store, RetirableStore):
         raise ConfigurationError(f"{name} cannot be retired, so there is nothing to revive")
     try:
         retirement = await store.retirement()
-        if retirement is None:
-            typer.echo(f"{name} is not retired; nothing was done.")
-            return
-        _confirm(name, retirement, yes)
-        await store.revive()
-        typer.echo(f"{name} serves again.")
+        if retirement is not None:
+            _confirm(name, retirement, yes)
+            await store.revive()
+        return name, retirement is not None
     finally:
         await store.aclose()
 
 
 def _confirm(name: str, retirement: Retirement, yes: bool) -> None:
     if not yes:
-        typer.confirm(WARNING.format(store=name, moved_to=retirement.moved_to), abort=True)
+        typer.confirm(WARNING.format(store=name, moved_to=retirement.moved_to), abort=True, err=True)

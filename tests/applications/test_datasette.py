@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from applications.conftest import Follow, client_of
+from applications.conftest import HOW_TO, Follow, client_of
 from live import LiveServer
 
 WHOAMI = """
@@ -54,6 +55,17 @@ def test_other_plugins_find_the_id_in_scope_and_headers(server: LiveServer) -> N
     assert first == second
     assert len({*first}) == 1
     assert uuid.UUID(first[0])
+
+
+def test_the_hook_may_return_the_class_with_its_arguments(follow: Follow, tmp_path: Path) -> None:
+    """As the page says of `functools.partial`."""
+    sqlite3.connect(tmp_path / "data.db").close()
+    [returned] = re.findall(r"`(functools\.partial\(.*?\))`", (HOW_TO / "datasette.md").read_text())
+    with (
+        follow("datasette", instead={"return SessionGuard": f"import functools; return {returned}"}) as server,
+        client_of(server) as client,
+    ):
+        assert client.get("/-/versions.json").headers["x-sessionguard-status"] == "new"
 
 
 def test_without_a_key_nothing_is_added(server: LiveServer) -> None:

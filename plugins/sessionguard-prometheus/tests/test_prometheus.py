@@ -215,7 +215,7 @@ def test_the_alerts_of_the_readme_are_about_metrics_there_are(registry: Collecto
 
 
 def test_an_operator_watches_what_is_exposed(tmp_path: Path) -> None:
-    """`sessionguard watch --metrics` understands every one of them: requests, refusals, and calls to the store."""
+    """`sessionguard watch --metrics` understands all of them: requests, refusals, waits, and calls to the store."""
     (tmp_path / "watched.py").write_text(
         "from prometheus_client import make_asgi_app\n"
         "from sessionguard import SessionGuard\n"
@@ -226,7 +226,8 @@ def test_an_operator_watches_what_is_exposed(tmp_path: Path) -> None:
         "    await (metrics if scope.get('path') == '/metrics' else guarded)(scope, receive, send)\n"
     )
     command = [Path(sys.executable).with_name("sessionguard"), "watch", "--json", "--looks", "2", "--interval", "2"]
-    with uvicorn("watched:app", tmp_path, app_dir=tmp_path) as server, httpx.Client(trust_env=False) as client:
+    env = {"SESSIONGUARD_TURNS_MODE": "wait"}
+    with uvicorn("watched:app", tmp_path, app_dir=tmp_path, env=env) as server, httpx.Client(trust_env=False) as client:
         ask = functools.partial(client.get, server.url)
         ask(headers={"x-openclaw-session-key": "first"})
         options = ["--store", f"disk://{tmp_path}/sessions", "--metrics", f"{server.url}/metrics"]
@@ -240,4 +241,5 @@ def test_an_operator_watches_what_is_exposed(tmp_path: Path) -> None:
 
     assert set(rates["resolutions"]) == {"new", "existing"}
     assert set(rates["refusals"]) == {"invalid_session_key"}
+    assert set(rates["turn_wait_seconds"]) == {"admitted"}
     assert rates["store_seconds"]["reserve"]["mean_ms"] > 0

@@ -15,7 +15,7 @@ SECONDS = 2.0
 
 _SAMPLE = re.compile(r"(sessionguard_\w+?)(?:_(total|sum|count))(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_KINDS = ("origin", "code", "verb")
+_KINDS = ("origin", "code", "verb", "outcome")
 """The labels by which counters are told apart here; of stores there is one."""
 
 

@@ -22,7 +22,7 @@ from sessionguard.stores.embedded.database import Database, Found, transaction
 from sessionguard.stores.embedded.place import prepare
 from sessionguard.stores.embedded.retirement import CheckedSchema, RetirementMark, inspect, schema_of_mark
 from sessionguard.stores.embedded.rows import Rows
-from sessionguard.stores.embedded.threads import THREADS, Lease
+from sessionguard.stores.embedded.threads import THREADS, Tenancy
 
 FILE_NAME = "leases.db"
 TABLE = "Leases"
@@ -92,7 +92,7 @@ class LeaseFile:
     def __init__(self, directory: Path, network_filesystem: bool, clock: Callable[[], int]) -> None:
         path = directory / FILE_NAME
         self._clock = clock
-        self._lease = Lease(THREADS, path, lambda: _open(path, network_filesystem))
+        self._tenancy = Tenancy(THREADS, path, lambda: _open(path, network_filesystem))
 
     async def change(self, name: str, step: Callable[[LeaseRow, int, Callable[[], int]], tuple[LeaseRow, T]]) -> T:
         """Take one step with a name: from its row, the time, and what gives the next fencing number."""
@@ -102,10 +102,10 @@ class LeaseFile:
             number = functools.partial(database.next_number, now)
             return database.change(name, now, lambda row: step(row, now, number))
 
-        return await self._lease.submit((), change, writes=True)
+        return await self._tenancy.submit((), change, writes=True)
 
     async def aclose(self) -> None:
-        await self._lease.aclose()
+        await self._tenancy.aclose()
 
 
 class EmbeddedLeases(LeaseSupport):

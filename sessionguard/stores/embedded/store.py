@@ -21,7 +21,7 @@ from sessionguard.stores.embedded import place, url
 from sessionguard.stores.embedded.database import Database
 from sessionguard.stores.embedded.leases import EmbeddedLeases, LeaseFile
 from sessionguard.stores.embedded.rows import Rows
-from sessionguard.stores.embedded.threads import THREADS, Lease
+from sessionguard.stores.embedded.threads import THREADS, Tenancy
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -67,9 +67,9 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
             self._warnings = tuple(place.warnings(self._directory))
             return database
 
-        self._lease = Lease(THREADS, path, open_database)
+        self._tenancy = Tenancy(THREADS, path, open_database)
         self._leases = LeaseFile(self._directory, network_filesystem, clock)
-        self._memory = self._lease.memory
+        self._memory = self._tenancy.memory
         # What the method of the class does, but for one call less on the way of every established request.
         self.recall = self._memory.recall  # type: ignore[method-assign]
 
@@ -146,7 +146,9 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
 
     async def scan(self, prefix: str = "") -> AsyncIterator[tuple[str, SessionRecord]]:
         after = ""
-        while page := await self._lease.submit((), functools.partial(_page, prefix=prefix, after=after), writes=False):
+        while page := await self._tenancy.submit(
+            (), functools.partial(_page, prefix=prefix, after=after), writes=False
+        ):
             for pair in page:
                 yield pair
             after = page[-1][0]
@@ -155,17 +157,17 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
         return await self._serve((), lambda rows: self._clock(), writes=False)
 
     async def retirement(self) -> Retirement | None:
-        return await self._lease.submit((), lambda rows: rows.database.mark.standing, writes=False)
+        return await self._tenancy.submit((), lambda rows: rows.database.mark.standing, writes=False)
 
     async def retire(self, moved_to: str, *, finished: bool = False) -> None:
         retirement = Retirement(moved_to, finished)
-        await self._lease.submit((), lambda rows: rows.retire(retirement), writes=True)
+        await self._tenancy.submit((), lambda rows: rows.retire(retirement), writes=True)
 
     async def revive(self) -> None:
-        await self._lease.submit((), lambda rows: rows.database.mark.remove(), writes=True)
+        await self._tenancy.submit((), lambda rows: rows.database.mark.remove(), writes=True)
 
     async def aclose(self) -> None:
-        await self._lease.aclose()
+        await self._tenancy.aclose()
         await self._leases.aclose()
 
     def _serve(
@@ -178,7 +180,7 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
     ) -> asyncio.Future[T]:
         """Submit what only a store that is not retired may do; on another it fails with StoreRetired."""
         then = None if otherwise is None else _unless_retired(otherwise)
-        return self._lease.submit(keys, _unless_retired(work), writes=writes, otherwise=then)
+        return self._tenancy.submit(keys, _unless_retired(work), writes=writes, otherwise=then)
 
     def _sweep(self, rows: Rows, now: int) -> None:
         """Remove rows beyond their retention, looking at a few more of them with every new row."""

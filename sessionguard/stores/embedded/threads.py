@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 
 class StoreThreads:
-    """Threads by the path of their database. Stores hold leases; the last lease returned ends the thread."""
+    """Threads by the path of their database. Stores hold tenancies; the last one given up ends the thread."""
 
     def __init__(self, patience: float = 5.0) -> None:
         self.patience = patience
         self.lock = threading.Lock()
         self.running: dict[Path, StoreThread] = {}
         self.poisoned: set[Path] = set()
-        self._leases: dict[Path, int] = {}
+        self._tenancies: dict[Path, int] = {}
         self._memories: weakref.WeakValueDictionary[Path, CoherentMemory] = weakref.WeakValueDictionary()
         self._unfinished: set[Path] = set()
 
@@ -44,15 +44,15 @@ class StoreThreads:
             return self._memories.setdefault(path, CoherentMemory())
 
     def enter(self, path: Path) -> None:
-        """Count a lease; the caller holds the lock."""
-        self._leases[path] = self._leases.get(path, 0) + 1
+        """Count a tenancy; the caller holds the lock."""
+        self._tenancies[path] = self._tenancies.get(path, 0) + 1
 
     def leave(self, path: Path) -> StoreThread | None:
-        """Discount a lease; returns the thread to stop if it was the last. The caller holds the lock."""
-        self._leases[path] -= 1
-        if self._leases[path]:
+        """Discount a tenancy; returns the thread to stop if it was the last. The caller holds the lock."""
+        self._tenancies[path] -= 1
+        if self._tenancies[path]:
             return None
-        del self._leases[path]
+        del self._tenancies[path]
         return self.running.pop(path, None)
 
     def stop_all(self) -> set[Path]:
@@ -78,7 +78,7 @@ class StoreThreads:
         self.lock.release()
 
 
-class Lease:
+class Tenancy:
     """One store's use of the thread of its database; nothing is opened before the first job.
 
     The jobs of one turn of an event loop are handed over together: the thread wakes once for all of them, and commits
