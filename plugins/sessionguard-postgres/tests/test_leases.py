@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
+from ears_after_fork import told_by
 from postgres_readme import block, shell
 from postgres_server import PostgresServer, running
 from sessionguard_postgres import PostgresStore, hearing, leases
 
-from sessionguard import ConfigurationError, LeaseAnswer, StoreUnavailable
+from sessionguard import ConfigurationError, StoreUnavailable
 from sessionguard.ear import Listening
 from sessionguard.testing import FaultyWire, WireFault
+from sessionguard.testing.queueing import number_of
 
 Rows = Callable[[str], list[tuple[object, ...]]]
 
@@ -26,47 +26,13 @@ NAME, MINUTE = "turn/a", 60_000
 OUR_EARS = "select count(*) from pg_stat_activity where datname = $1 and query ilike 'listen%'"
 
 FORK = """
-import asyncio, os, sys
+import sys
 from sessionguard_postgres import PostgresStore, connector, pool
 
 # Nothing here is about time, and a connection that is late would be replaced.
 pool.STATEMENT_SECONDS = pool.JOB_SECONDS = 60.0
 connector.SESSION["statement_timeout"] = "60s"
 store = PostgresStore(sys.argv[1])
-
-async def heard(owner):
-    listening = store.listen(owner)
-    while listening.coming() is None:
-        await asyncio.sleep(0.01)
-    return listening.coming()
-
-async def wait_for_turn(owner):
-    await store.acquire("turn/a", owner, 60_000, waited=0)
-    called = await heard(owner)
-    os.write(1, f"{owner} waits\\n".encode())
-    await asyncio.wait_for(called, 20)
-    assert (await store.acquire("turn/a", owner, 60_000, waited=0)).granted
-    os.write(1, f"{owner} is called\\n".encode())
-    await store.release("turn/a", owner)
-
-loop = asyncio.new_event_loop()  # Not closed before the fork: its ear is open in the child as well.
-loop.run_until_complete(store.acquire("turn/a", "first", 60_000))
-called = loop.run_until_complete(heard("parent"))
-child = os.fork()
-if not child:
-    asyncio.run(wait_for_turn("child"))
-    os._exit(0)
-while not loop.run_until_complete(store.acquire("turn/a", "looking", 60_000)).ahead > 1:
-    loop.run_until_complete(asyncio.sleep(0.01))
-loop.run_until_complete(store.acquire("turn/a", "parent", 60_000, waited=0))
-loop.run_until_complete(asyncio.sleep(0.2))
-loop.run_until_complete(store.release("turn/a", "first"))
-loop.run_until_complete(asyncio.wait_for(called, 20))
-assert loop.run_until_complete(store.acquire("turn/a", "parent", 60_000)).granted
-os.write(1, b"parent is called\\n")
-os.waitpid(child, 0)
-loop.run_until_complete(store.aclose())
-loop.close()
 """
 
 
@@ -100,18 +66,12 @@ async def coming(listening: Listening | None) -> asyncio.Future[None]:
     return called
 
 
-def numbered(answer: LeaseAnswer) -> int:
-    assert answer.granted
-    assert answer.lease is not None
-    return answer.lease.fencing_number
-
-
 async def test_numbers_grow_although_the_clock_is_set_back(opened: PostgresStore, rows: Rows) -> None:
     """While the row is kept; what the clock says is only the least."""
-    first = numbered(await opened.acquire(NAME, "a", MINUTE))
+    first = number_of(await opened.acquire(NAME, "a", MINUTE))
     await opened.release(NAME, "a")
     rows("update sessionguard_leases set fencing_number = fencing_number + 3600000")
-    second = numbered(await opened.acquire(NAME, "b", MINUTE))
+    second = number_of(await opened.acquire(NAME, "b", MINUTE))
 
     assert first + 3_600_001 == second
 
@@ -225,7 +185,7 @@ async def test_after_a_restart_of_the_server_it_is_heard_again(programs: Path) -
 
     assert deaf is None
     assert (False, first.lease) == (held.granted, held.lease)
-    assert numbered(granted) > numbered(first)
+    assert number_of(granted) > number_of(first)
 
 
 async def test_a_server_that_falls_silent_is_not_believed_to_be_heard(
@@ -265,11 +225,9 @@ async def test_behind_a_pooler_nobody_is_heard(server: PostgresServer, database:
 
 def test_parent_and_child_of_a_fork_have_ears_of_their_own(server: PostgresServer, database: str) -> None:
     """What is called to one is not swallowed by the other."""
-    command = [sys.executable, "-W", "ignore", "-c", FORK, server.url(database, create_schema="on")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert run.returncode == 0, run.stderr
-    assert {"child waits", "child is called", "parent is called"} == {*run.stdout.splitlines()}
+    assert {"child waits", "child is called", "parent is called"} == told_by(
+        FORK, server.url(database, create_schema="on")
+    )
 
 
 @pytest.fixture

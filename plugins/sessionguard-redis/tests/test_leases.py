@@ -5,62 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import pytest
+from ears_after_fork import told_by
 from redis_readme import README
 from redis_servers import PATIENT, RedisServer, Start, open_store
 from sessionguard_redis import hearing
 from sessionguard_redis.store import RedisStore
 
-from sessionguard import ConfigurationError, CorruptRecord, LeaseAnswer, StoreUnavailable
+from sessionguard import ConfigurationError, CorruptRecord, StoreUnavailable
 from sessionguard.ear import Listening
+from sessionguard.testing.queueing import number_of
 
 NAME, KEY, MINUTE = "turn/a", b"sessionguard:\xffturn/a", 60_000
 
 FORK = """
-import asyncio, os, sys
+import sys
 from sessionguard import GuardSettings
 from sessionguard_redis.store import RedisStore
 
 store = RedisStore.from_url(sys.argv[1], GuardSettings())
-
-async def heard(owner):
-    listening = store.listen(owner)
-    while listening.coming() is None:
-        await asyncio.sleep(0.01)
-    return listening.coming()
-
-async def wait_for_turn(owner):
-    await store.acquire("turn/a", owner, 60_000, waited=0)
-    called = await heard(owner)
-    os.write(1, f"{owner} waits\\n".encode())
-    await asyncio.wait_for(called, 20)
-    assert (await store.acquire("turn/a", owner, 60_000, waited=0)).granted
-    os.write(1, f"{owner} is called\\n".encode())
-    await store.release("turn/a", owner)
-
-loop = asyncio.new_event_loop()  # Not closed before the fork: its ear is open in the child as well.
-loop.run_until_complete(store.acquire("turn/a", "first", 60_000))
-called = loop.run_until_complete(heard("parent"))
-child = os.fork()
-if not child:
-    asyncio.run(wait_for_turn("child"))
-    os._exit(0)
-while not loop.run_until_complete(store.acquire("turn/a", "looking", 60_000)).ahead > 1:
-    loop.run_until_complete(asyncio.sleep(0.01))
-loop.run_until_complete(store.acquire("turn/a", "parent", 60_000, waited=0))
-loop.run_until_complete(asyncio.sleep(0.2))
-loop.run_until_complete(store.release("turn/a", "first"))
-loop.run_until_complete(asyncio.wait_for(called, 20))
-assert loop.run_until_complete(store.acquire("turn/a", "parent", 60_000)).granted
-os.write(1, b"parent is called\\n")
-os.waitpid(child, 0)
-loop.run_until_complete(store.aclose())
-loop.close()
 """
 
 
@@ -83,12 +49,6 @@ async def coming(listening: Listening) -> asyncio.Future[None]:
     called = listening.coming()
     assert called is not None
     return called
-
-
-def numbered(answer: LeaseAnswer) -> int:
-    assert answer.granted
-    assert answer.lease is not None
-    return answer.lease.fencing_number
 
 
 async def test_a_name_is_forgotten_a_minute_after_its_last_use(store: RedisStore, server: RedisServer) -> None:
@@ -116,11 +76,11 @@ async def test_a_name_that_is_settled_for_long_is_remembered_for_as_long(
 
 async def test_numbers_grow_although_the_clock_is_set_back(store: RedisStore, server: RedisServer) -> None:
     """Within the minute in which the last one is remembered; what the clock says is only the least."""
-    first = numbered(await store.acquire(NAME, "a", MINUTE))
+    first = number_of(await store.acquire(NAME, "a", MINUTE))
     await store.release(NAME, "a")
     with server.talk() as client:
         client.hset(KEY, "number", first + 3_600_000)
-    second = numbered(await store.acquire(NAME, "b", MINUTE))
+    second = number_of(await store.acquire(NAME, "b", MINUTE))
 
     assert first + 3_600_001 == second
 
@@ -227,7 +187,7 @@ async def test_after_a_restart_of_the_server_it_is_heard_again(start: Start) -> 
 
     assert deaf is None
     assert (False, first.lease) == (held.granted, held.lease)
-    assert numbered(granted) > numbered(first)
+    assert number_of(granted) > number_of(first)
 
 
 async def test_a_server_that_falls_silent_is_not_believed_to_be_heard(
@@ -320,8 +280,4 @@ async def test_a_user_without_the_right_commands_is_told(server: RedisServer) ->
 
 def test_parent_and_child_of_a_fork_have_ears_of_their_own(server: RedisServer) -> None:
     """What is called to one is not swallowed by the other."""
-    command = [sys.executable, "-W", "ignore", "-c", FORK, server.url + PATIENT]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert run.returncode == 0, run.stderr
-    assert {"child waits", "child is called", "parent is called"} == {*run.stdout.splitlines()}
+    assert {"child waits", "child is called", "parent is called"} == told_by(FORK, server.url + PATIENT)

@@ -60,6 +60,14 @@ class Program:
         outcomes = await asyncio.gather(*(each.task for each in self.callers.values()), return_exceptions=True)
         assert all(isinstance(each, (type(None), RuntimeError, asyncio.CancelledError)) for each in outcomes)
 
+    def check(self, mode: Mode) -> None:
+        """Nobody was beside anybody else, and nothing is left: no conversation, nobody who waits."""
+        turnstile = self.play.gate._entrance.turnstile
+        before_sign = [session for session, most in self.agent.most_before_sign.items() if most > 1]
+
+        assert [] == (before_sign if mode is Mode.FIRST else overlaps(self.agent))
+        assert (0, 0) == (len(turnstile), turnstile._waiting)
+
 
 def overlaps(agent: Agent) -> list[tuple[str, set[str]]]:
     """Conversations that had more than one turn at once; nested calls belong to the turn that made them."""
