@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from clean_environment import clean_environment  # noqa: F401 - a fixture
 
 APART = {"applications", "site"}
 
@@ -20,16 +21,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out what has environments of its own, unless it was named: it needs what is installed only there."""
     is_named = any(f"tests/{collection_path.name}" in argument for argument in config.args)
     return True if collection_path.name in APART and not is_named else None
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine reaches a test, and no test reaches the user's own state directory."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("SESSIONGUARD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture

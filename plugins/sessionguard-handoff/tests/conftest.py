@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import runpy
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
+from clean_environment import clean_environment  # noqa: F401 - a fixture
 
 from sessionguard import SessionGuard
 from sessionguard.asgi import ASGIApp, Receive, Scope, Send
@@ -21,14 +21,6 @@ from sessionguard.store import wall_clock
 from sessionguard.stores.disk.store import DiskStore
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine reaches a test, and no test reaches the user's own state directory."""
-    for name in [name for name in os.environ if name.startswith("SESSIONGUARD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from clean_environment import clean_environment  # noqa: F401 - a fixture
 from sessionguard_logging import SessionFilter
 
 Seen = list[tuple[str, str, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine reaches a test, and no test reaches the user's own state directory."""
-    for name in [name for name in os.environ if name.startswith("SESSIONGUARD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 class Keeping(logging.Handler):

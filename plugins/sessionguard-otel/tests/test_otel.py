@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,14 +43,9 @@ def reader() -> InMemoryMetricReader:
 
 
 @pytest.fixture(autouse=True)
-def _fresh(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exporter: InMemorySpanExporter, reader: InMemoryMetricReader
-) -> Iterator[None]:
-    for name in [name for name in os.environ if name.startswith("SESSIONGUARD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def _fresh(exporter: InMemorySpanExporter, reader: InMemoryMetricReader) -> None:
+    """Both providers are there before a plugin asks for one, and no span of an earlier test is."""
     exporter.clear()
-    yield
 
 
 def guarded(app: Any, *plugins: Any) -> SessionGuard:

@@ -1,16 +1,3 @@
-"""A guard with the page, and who asks named by a header."""
+"""What every test starts from."""
 
-from __future__ import annotations
-
-import os
-from pathlib import Path
-
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine reaches a test, and no test reaches the user's own state directory."""
-    for name in [name for name in os.environ if name.startswith("SESSIONGUARD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+from clean_environment import clean_environment  # noqa: F401 - a fixture

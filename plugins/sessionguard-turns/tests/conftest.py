@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from clean_environment import clean_environment  # noqa: F401 - a fixture
 from turns_stage import Agent, Stage
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """No setting of the machine reaches a test, and no test reaches the user's own state directory."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("SESSIONGUARD_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -1,0 +1,3 @@
+"""What every test starts from."""
+
+from clean_environment import clean_environment  # noqa: F401 - a fixture
