@@ -30,6 +30,8 @@ class StoreAttempts:
     def __init__(self, store: SessionStore, tell: Callable[..., None] | None = None) -> None:
         self.recall = store.recall
         """Not a call: nobody is told of it, and nobody waits."""
+        self.begin_reserve = store.begin_reserve if tell is None else _nothing_untold
+        """No limit of time, and not what others watch: for a first attempt, that `reserve` can be put behind."""
         self._store = store
         self._tell = tell
         self._reported = ""
@@ -80,6 +82,10 @@ class StoreAttempts:
             self._reported = reason
             log.error("the session store cannot be used: %s", reason)
         return StoreUnavailable("The session store cannot be used; the server's log says why.")
+
+
+def _nothing_untold(key: str, candidate_id: str, replacing: SessionRecord | None) -> None:
+    """Those who watch are told of every call, and of how it ended."""
 
 
 def _now() -> float:

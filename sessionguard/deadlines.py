@@ -26,37 +26,46 @@ async def bounded(work: Awaitable[T], due: float) -> T:
     It runs in the task of the caller, since a task of its own would cost as much again. One inside another is not for
     the same task.
     """
-    loop = asyncio.get_running_loop()
-    watch = _here.watch
-    if watch is None or watch.loop is not loop:
-        watch = _here.watch = Watch(loop)
-    task = cast("asyncio.Task[Any]", asyncio.current_task(loop))
-    waiting = watch.waiting
-    waiting[task] = due
-    if due < watch.rings:
-        watch.ring_at(due)
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    watch = limit(task, due)
     try:
         return await work
     except asyncio.CancelledError:
         # Somebody else may have cancelled the caller at the same moment; before Python 3.11 nobody can tell.
-        if task in waiting or getattr(task, "uncancel", int)():
+        if watch.lift(task) or getattr(task, "uncancel", int)():
             raise
-        raise StoreUnavailable("The session store did not answer in time; try again.") from None
+        raise _late() from None
     finally:
-        waiting.pop(task, None)
+        watch.lift(task)
+
+
+def limit(waiting: asyncio.Future[Any], due: float) -> Watch:
+    """Let `waiting` fail with StoreUnavailable at `due`, or, if it is a task, be cancelled; the answer lifts that."""
+    loop = asyncio.get_running_loop()
+    watch = _here.watch
+    if watch is None or watch.loop is not loop:
+        watch = _here.watch = Watch(loop)
+    watch.waiting[waiting] = due
+    if due < watch.rings:
+        watch.ring_at(due)
+    return watch
 
 
 class Watch:
-    """Cancels the tasks of one event loop that are `waiting` when their time has come, and no longer counts them.
+    """Ends what is `waiting` in one event loop when its time has come, and no longer counts it.
 
     `rings` is when it looks next. An alarm that nobody needs any more is left to ring: to take it back costs more.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiting: dict[asyncio.Task[Any], float] = {}
+        self.waiting: dict[asyncio.Future[Any], float] = {}
         self.rings = float("inf")
         self._alarm: asyncio.TimerHandle | None = None
+
+    def lift(self, waiting: asyncio.Future[Any]) -> bool:
+        """Take a limit back; returns whether it was still there."""
+        return self.waiting.pop(waiting, None) is not None
 
     def ring_at(self, when: float) -> None:
         if self._alarm is not None:
@@ -67,11 +76,18 @@ class Watch:
     def _ring(self) -> None:
         self._alarm, self.rings = None, float("inf")
         now = self.loop.time()
-        for task in [task for task, due in self.waiting.items() if due <= now]:
-            del self.waiting[task]
-            task.cancel()
+        for late in [late for late, due in self.waiting.items() if due <= now]:
+            del self.waiting[late]
+            if isinstance(late, asyncio.Task):
+                late.cancel()
+            elif not late.done():
+                late.set_exception(_late())
         if self.waiting:
             self.ring_at(max(now + STEP_SECONDS, min(self.waiting.values())))
+
+
+def _late() -> StoreUnavailable:
+    return StoreUnavailable("The session store did not answer in time; try again.")
 
 
 class _Here(threading.local):

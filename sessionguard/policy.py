@@ -48,11 +48,11 @@ class RequestPolicy:
         self._new_id = hooks["sessionguard_new_session_id"]
         self._requires_key = _path_matcher(settings.require_key)
         self._excludes = _path_matcher(settings.exclude_paths)
-        self.canonical_key = functools.lru_cache(MOST_KEYS)(
-            functools.partial(canonical, default_agent=settings.default_agent, max_length=settings.max_key_length)
+        self._canonical = functools.partial(
+            canonical, default_agent=settings.default_agent, max_length=settings.max_key_length
         )
+        self.canonical_key = functools.lru_cache(MOST_KEYS)(self._canonical)
         """(raw key, agent or None) to the canonical key."""
-        self._request_for = functools.lru_cache(MOST_KEYS)(self._make_request)
         self.headers_decide = not (settings.require_key or settings.exclude_paths) and _is_alone(keys, hooks)
         """Whether the built-in key rule is alone, so that what is not in its headers makes no difference to it."""
 
@@ -81,10 +81,10 @@ class RequestPolicy:
 
     def _ask_headers(self, headers: Collection[Header]) -> ResolutionRequest | None:
         found = self._read_headers(headers)
-        return None if found is None else self._request_for(*found)
-
-    def _make_request(self, raw_key: str, agent: str | None) -> ResolutionRequest:
-        session_key = self.canonical_key(raw_key, agent)
+        if found is None:
+            return None
+        # What comes of it is remembered by these headers, so to remember the key as well would only cost memory.
+        session_key = self._canonical(*found)
         return ResolutionRequest(session_key, self.row_key(session_key, None))
 
     def row_key(self, session_key: str, principal: str | None) -> str:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sessionguard.attempts import StoreAttempts
-from sessionguard.deadlines import bounded
+from sessionguard.deadlines import limit
 from sessionguard.errors import StoreUnavailable
 from sessionguard.freshness import ResetPolicy
 from sessionguard.liveness import LONG_IDLE, Liveness
 from sessionguard.loops import running_loop
 from sessionguard.records import Origin, Reservation, Resolution, ResolutionRequest, SessionRecord
-from sessionguard.singleflight import Flight, SingleFlight
+from sessionguard.reserving import TRIES, Reserving, contended
+from sessionguard.singleflight import SingleFlight
 from sessionguard.touches import MILLISECOND, PendingTouches
 
-TRIES = 8
 MOST_KNOWN = 8192
 
 
@@ -130,7 +130,7 @@ class SessionResolver:
                 if resolution is not None:
                     return resolution
                 reads = True
-            raise _contended()
+            raise contended()
         except StoreUnavailable:
             if not self._fail_open:
                 raise
@@ -146,7 +146,7 @@ class SessionResolver:
             record = reservation.record
             if reservation.created:
                 return _resolution(session_key, record, Origin.NEW)
-        raise _contended()
+        raise contended()
 
     def _deadline(self) -> float:
         return running_loop().time() + self._timeout
@@ -165,14 +165,20 @@ class SessionResolver:
         self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float
     ) -> Resolution | None:
         """Share the reservation that is under way, or start it; None means that the row must be looked at again."""
-        flight, leads = self._flights.board(
-            request.row_key, lambda flight: self._reserve(flight, request, observed, deadline)
-        )
-        late = flight.sealed
-        await bounded(flight.landing(), deadline)
-        if late or (not leads and _must_be_taken_over(flight.task)):
+        flight = self._flights.under_way(request.row_key)
+        leads = flight is None
+        if flight is None:
+            flight = self._flights.start(request.row_key, self._reserving(request, observed, deadline))
+        late = flight.departed
+        landing = flight.landing()
+        watch = limit(landing, deadline)
+        try:
+            await landing
+        finally:
+            watch.lift(landing)
+        if late or (not leads and _must_be_taken_over(flight.leg)):
             return None
-        reservation = flight.task.result()
+        reservation = flight.leg.result()
         if reservation.created:
             return _resolution(request.session_key, reservation.record, Origin.NEW if flight.claim() else Origin.JOINED)
         await self._liveness.keep_up(request, reservation.record)
@@ -185,21 +191,13 @@ class SessionResolver:
         waited = asyncio.get_running_loop().time() - (deadline - self._timeout)
         return reservation.now - reservation.record.session_started_at > 1000 * waited + 1
 
-    async def _reserve(
-        self, flight: Flight[Reservation], request: ResolutionRequest, observed: SessionRecord | None, deadline: float
-    ) -> Reservation:
-        candidate = self._mint(request.session_key, observed.session_id if observed else None)
-        flight.seal()
-        for _ in range(TRIES):
-            reservation = await self._attempts.reserve(request.row_key, candidate, observed, deadline)
-            observed = reservation.record
-            if reservation.created or self._liveness.judge(request, observed, reservation.now):
-                return reservation
-        raise _contended()
+    def _reserving(self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float) -> Reserving:
+        candidate_id = self._mint(request.session_key, observed.session_id if observed else None)
+        return Reserving(self._attempts, self._liveness, request, candidate_id, observed, deadline)
 
 
-def _must_be_taken_over(task: asyncio.Task[Reservation]) -> bool:
-    return task.cancelled() or isinstance(task.exception(), StoreUnavailable)
+def _must_be_taken_over(leg: asyncio.Future[Reservation]) -> bool:
+    return leg.cancelled() or isinstance(leg.exception(), StoreUnavailable)
 
 
 def _private_id() -> str:
@@ -214,7 +212,3 @@ def _resolution(session_key: str, record: SessionRecord, origin: Origin, interna
 def _existing(session_key: str, session_id: str, started_at: int) -> Resolution:
     """Return the same object every time, so that one look at it tells that nothing has changed."""
     return Resolution(session_key, session_id, Origin.EXISTING, started_at)
-
-
-def _contended() -> StoreUnavailable:
-    return StoreUnavailable("This conversation is being changed by too many others at once; try again.")

@@ -1,46 +1,59 @@
 """One piece of work per key at a time, shared by everybody who asks for it meanwhile.
 
-This is economy, not correctness. The work runs in a task of its own, so a caller that is cancelled takes nobody with
-it; it is keyed by event loop, so no future is ever awaited in a loop it does not belong to.
+This is economy, not correctness. The work belongs to no caller, so one that is cancelled takes nobody with it; it is
+keyed by event loop, so no future is ever awaited in a loop it does not belong to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import weakref
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
-class Flight(Generic[T]):
-    """Work in the air.
+class Work(Protocol[T]):
+    """What a flight is for."""
 
-    `seal` says that its effects may have begun: who boards later must check the result before using it. `claim` is
-    true for the first who asks, so that exactly one of those aboard can take what there is only one of.
+    def start(self) -> Awaitable[T]:
+        """Begin; what is returned is awaited in the loop that runs."""
+
+    def go_on(self, done: asyncio.Future[T]) -> Callable[[], Awaitable[T]] | None:
+        """Return what is left to begin when this is done, None if it is what the flight was for."""
+
+
+class Flight(Generic[T]):
+    """Work in the air, or about to be: those who ask in the same turn of the loop depart together.
+
+    When it has `departed` its effects may have begun: who boards later must check the result before using it. `leg` is
+    what it does since then. `claim` is true for the first who asks, so that exactly one of those aboard can take what
+    there is only one of.
     """
 
-    def __init__(self) -> None:
-        self.task: asyncio.Task[T]
-        self.sealed = False
+    __slots__ = ("_aboard", "_claimed", "departed", "leg", "place", "work")
+
+    def __init__(self, place: tuple[asyncio.AbstractEventLoop, str], work: Work[T]) -> None:
+        self.place = place
+        self.work = work
+        self.leg: asyncio.Future[T]
+        self.departed = False
         self._claimed = False
         self._aboard: list[asyncio.Future[None]] = []
 
-    def seal(self) -> None:
-        self.sealed = True
-
     def landing(self) -> asyncio.Future[None]:
         """Return a future that is done when this flight has landed, however that went; the caller may cancel it."""
-        landed = self.task.get_loop().create_future()
+        landed = self.place[0].create_future()
         self._aboard.append(landed)
         return landed
 
     def land(self) -> None:
         """Let everybody out; a failure that nobody asks for is no news."""
-        if not self.task.cancelled():
-            self.task.exception()
+        if not self.leg.cancelled():
+            self.leg.exception()
         for landed in self._aboard:
             if not landed.done():
                 landed.set_result(None)
@@ -56,6 +69,7 @@ class SingleFlight(Generic[T]):
     def __init__(self) -> None:
         _everybodys.add(self)
         self._flights: dict[tuple[asyncio.AbstractEventLoop, str], Flight[T]] = {}
+        self._departing: dict[asyncio.AbstractEventLoop, list[Flight[T]]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -63,22 +77,45 @@ class SingleFlight(Generic[T]):
     def forget(self) -> None:
         """Drop everything; for a forked child, in which the loops of its parent never turn again."""
         self._flights.clear()
+        self._departing.clear()
 
-    def board(self, key: str, work: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> tuple[Flight[T], bool]:
-        """Return the flight for `key` in this loop and whether the caller started it, with `work`."""
-        place = (asyncio.get_running_loop(), key)
-        flight = self._flights.get(place)
+    def under_way(self, key: str) -> Flight[T] | None:
+        """Return the flight for `key` in this loop."""
+        flight = self._flights.get((asyncio.get_running_loop(), key))
         # One whose work is done lands with the next turn of the loop: who comes between would be told what was.
-        if flight is not None and not flight.task.done():
-            return flight, False
-        flight = self._flights[place] = Flight()
-        flight.task = place[0].create_task(work(flight))
-        flight.task.add_done_callback(lambda _: self._land(place, flight))
-        return flight, True
+        return None if flight is None or (flight.departed and flight.leg.done()) else flight
 
-    def _land(self, place: tuple[asyncio.AbstractEventLoop, str], flight: Flight[T]) -> None:
-        if self._flights.get(place) is flight:
-            del self._flights[place]
+    def start(self, key: str, work: Work[T]) -> Flight[T]:
+        """Return a flight for `key` that departs with the next turn of the loop."""
+        loop = asyncio.get_running_loop()
+        flight = self._flights[loop, key] = Flight((loop, key), work)
+        if loop in self._departing:
+            self._departing[loop].append(flight)
+        else:
+            self._departing[loop] = [flight]
+            loop.call_soon(self._depart, loop)
+        return flight
+
+    def _depart(self, loop: asyncio.AbstractEventLoop) -> None:
+        for flight in self._departing.pop(loop, ()):
+            flight.departed = True
+            self._fly(flight, flight.work.start)
+
+    def _fly(self, flight: Flight[T], begin: Callable[[], Awaitable[T]]) -> None:
+        try:
+            flight.leg = asyncio.ensure_future(begin())
+        except Exception as error:
+            flight.leg = flight.place[0].create_future()
+            flight.leg.set_exception(error)
+        flight.leg.add_done_callback(functools.partial(self._arrive, flight))
+
+    def _arrive(self, flight: Flight[T], leg: asyncio.Future[T]) -> None:
+        onward = None if leg.cancelled() else flight.work.go_on(leg)
+        if onward is not None:
+            self._fly(flight, onward)
+            return
+        if self._flights.get(flight.place) is flight:
+            del self._flights[flight.place]
         flight.land()
 
 

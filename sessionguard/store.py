@@ -11,6 +11,7 @@ decode. A caller may be cancelled at any await; the verb then has either happene
 from __future__ import annotations
 
 import abc
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from time import time_ns
 from typing import ClassVar, Literal
@@ -68,6 +69,15 @@ class SessionStore(abc.ABC):
         writes nothing. Both times of a new row are the store's own clock. Returns the row that stands now, whether
         its id is `candidate_id`, and that clock.
         """
+
+    def begin_reserve(
+        self, key: str, candidate_id: str, replacing: SessionRecord | None
+    ) -> asyncio.Future[Reservation] | None:
+        """Begin what `reserve` does and return the future of it, where that costs less; None if it has to be awaited.
+
+        It ends by itself, in bounded time, and it may fail with whatever `reserve` raises.
+        """
+        return None
 
     @abc.abstractmethod
     async def touch(self, updates: Sequence[Touch]) -> None:

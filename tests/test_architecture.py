@@ -59,6 +59,7 @@ FLOORS = {
     "errors": 0,
     "leases": 0,
     "records": 0,
+    "reserving": 3,
     "singleflight": 0,
 }
 LIBRARIES = {

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sessionguard import StoreUnavailable
-from sessionguard.deadlines import bounded
+from sessionguard.deadlines import bounded, limit
 
 
 def soon(seconds: float) -> float:
@@ -108,3 +108,16 @@ def test_every_loop_keeps_its_own_time() -> None:
         loop.close()
 
     assert 0.05 <= waited < 5
+
+
+async def test_what_is_done_when_the_alarm_rings_stays_as_it_is() -> None:
+    """Its limit was not lifted yet: whoever waits has not had his turn of the loop."""
+    answers = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    for answer in answers:
+        limit(answer, soon(0.0))
+    answers[0].set_result("answer")
+    await asyncio.wait(answers)
+
+    assert answers[0].result() == "answer"
+    with pytest.raises(StoreUnavailable, match="in time"):
+        answers[1].result()

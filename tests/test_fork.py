@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from errand import Errand
 
 from sessionguard import StoreUnavailable, singleflight, touches
 from sessionguard.stores.embedded.threads import StoreThreads, Tenancy
@@ -258,12 +259,11 @@ async def test_a_child_forgets_what_its_parent_was_doing() -> None:
     pending = touches.PendingTouches(ignore, 60_000)
     pending.note("key", "id", 0)
     flights: singleflight.SingleFlight[None] = singleflight.SingleFlight()
-    flight, _ = flights.board("key", lambda flight: asyncio.sleep(0))
+    flights.start("key", Errand(lambda: asyncio.sleep(0)))
     touches._forget_all()
     singleflight._forget_all()
 
     assert (len(pending), len(flights)) == (0, 0)
-    await flight.task
 
 
 async def test_closing_a_store_may_be_cancelled(tmp_path: Path) -> None:

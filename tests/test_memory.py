@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import sqlite3
@@ -20,7 +21,7 @@ import pytest
 from sessionguard import ConfigurationError, CorruptRecord, SessionGuard, StoreUnavailable
 from sessionguard.asgi import Receive, Scope, Send
 from sessionguard.bounded import BoundedMap
-from sessionguard.records import Touch
+from sessionguard.records import SessionRecord, Touch
 from sessionguard.store import wall_clock
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded import memory, worker
@@ -35,7 +36,7 @@ KEY = "default//agent:main:remembered"
 
 ANOTHER_PROCESS = """
 import asyncio, os, sys
-from sessionguard.records import Touch
+from sessionguard.records import SessionRecord, Touch
 from sessionguard.store import wall_clock
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.memory import CoherentMemory
@@ -250,6 +251,48 @@ async def test_what_changed_while_it_was_read_is_not_remembered(kind: str, store
     assert recalled(store) is None
 
 
+async def overtaken_reservation(kind: str, store: EmbeddedStore, act: Callable[[], object]) -> str:
+    """Return the session that stands when somebody acts after the store has looked and before it writes."""
+    await store.ping()
+    database = THREADS.running[Path(store.location) / FILES[kind]]._database
+    read = type(database).read
+
+    def overtaken(self: object, keys: object) -> object:
+        rows = read(self, keys)  # type: ignore[arg-type]
+        patch.undo()
+        act()
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(database), "read", overtaken)
+        reservation = await store.reserve(KEY, "ours", None)
+    return reservation.record.session_id
+
+
+async def test_a_row_that_another_process_wrote_after_the_look_stands(kind: str, store: EmbeddedStore) -> None:
+    """What was missing is looked for again inside the transaction, unless its slot says that nobody has written."""
+    command = [sys.executable, "-c", ANOTHER_PROCESS, kind, store.location, KEY, RESET]
+
+    assert await overtaken_reservation(kind, store, lambda: subprocess.run(command, check=True)) == "theirs"
+
+
+async def test_an_odd_slot_does_not_say_that_nobody_has_written(
+    kind: str, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that died left it so, and one that dies behind its commit leaves it as it was."""
+    await store.ping()
+    monkeypatch.setattr(Generations, "heal", lambda self, slot: None)
+    with contextlib.closing(Generations(generations(kind, store))) as counters:
+        counters.begin([slot_of(KEY)])
+
+    def commit_and_die() -> None:
+        path = Path(store.location) / FILES[kind]
+        with contextlib.closing(store.open_database(path, "full", False)) as database, database.transaction():
+            database.write({KEY: SessionRecord("theirs", 1, 1)})
+
+    assert await overtaken_reservation(kind, store, commit_and_die) == "theirs"
+
+
 async def test_a_write_that_is_rolled_back_is_not_remembered(kind: str, store: EmbeddedStore) -> None:
     """What stood before still stands, and is remembered again after a read."""
     await store.reserve(KEY, "ours", None)
@@ -325,10 +368,43 @@ async def test_readers_do_not_wait_for_writers(kind: str, store: EmbeddedStore) 
 
 async def test_a_touch_is_not_a_change(store: EmbeddedStore) -> None:
     """The row is remembered as it was read; how old it looks is not for the memory to say."""
-    row = (await store.reserve(KEY, "ours", None)).record
+    await store.reserve(KEY, "ours", None)
+    row = store.recall(KEY)
     await store.touch([Touch(KEY, "ours", 0)])
 
+    assert row is not None
     assert store.recall(KEY) is row
+
+
+async def test_new_conversations_drive_out_none_that_goes_on(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many begin: what nobody has asked for again is kept apart, and itself not without limit."""
+    monkeypatch.setattr(memory, "MOST_ROWS", 4)
+    monkeypatch.setattr(memory, "MOST_UNASKED", 4)
+    await store.reserve(KEY, "ours", None)
+    went_on = recalled(store)
+    keys = [f"{KEY}-{number}" for number in range(20)]
+    for key in keys:
+        await store.reserve(key, "ours", None)
+
+    assert went_on == recalled(store) == "ours"
+    assert 4 <= sum(recalled(store, key) == "ours" for key in reversed(keys)) <= 8
+
+
+async def test_a_conversation_that_has_only_begun_is_no_work_for_the_garbage_collector(store: EmbeddedStore) -> None:
+    """What it walks through again and again would grow with every new conversation."""
+
+    def collected() -> int:
+        gc.collect()
+        return sum(isinstance(each, SessionRecord) for each in gc.get_objects())
+
+    before = collected()
+    for number in range(50):
+        await store.reserve(f"{KEY}-{number}", "ours", None)
+
+    assert collected() <= before + 1  # The store thread may still have the last one in its hands.
+    assert recalled(store, f"{KEY}-7") == "ours"
 
 
 def test_a_bounded_map_keeps_what_is_used_and_forgets_the_rest() -> None:

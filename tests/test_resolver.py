@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from errand import Errand
 
 from sessionguard import (
     CorruptRecord,
@@ -28,7 +29,7 @@ from sessionguard import (
 )
 from sessionguard.records import ResolutionRequest
 from sessionguard.resolver import LONG_IDLE, TRIES
-from sessionguard.singleflight import SingleFlight
+from sessionguard.singleflight import Flight, SingleFlight
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import AppProbe, Exchange
 from sessionguard.touches import MILLISECOND
@@ -52,6 +53,9 @@ class Clock:
 
 class Wire(MemoryStore):
     """The reference store behind a wire: every verb yields to the loop, and can be held, counted or broken."""
+
+    begins = False
+    """Whether a reservation may be begun, as embedded stores have it, or has to be awaited, as over a network."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         super().__init__(clock=clock)
@@ -80,8 +84,19 @@ class Wire(MemoryStore):
         )
         return reservation
 
+    def begin_reserve(
+        self, key: str, candidate_id: str, replacing: SessionRecord | None
+    ) -> asyncio.Future[Reservation] | None:
+        return asyncio.ensure_future(self.reserve(key, candidate_id, replacing)) if self.begins else None
+
     async def touch(self, updates: Any) -> None:
         await self._pass("touch", lambda: MemoryStore.touch(self, updates))
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["awaited", "begun"])
+def _reservations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The law is the same, whichever way a store reserves."""
+    monkeypatch.setattr(Wire, "begins", request.param)
 
 
 class World:
@@ -541,8 +556,44 @@ async def test_an_unknown_outcome_is_retried_with_the_same_candidate() -> None:
     assert world.store.calls["reserve"] == 3
 
 
-async def test_an_attempt_without_an_answer_is_given_up_before_the_deadline() -> None:
-    """At most 0.8 s each, so that a lost packet costs a retry and not the request."""
+async def test_a_reservation_that_cannot_be_begun_is_offered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is that a store raises, before it has anything to wait for."""
+    world = World()
+
+    def fail(key: str, candidate_id: str, replacing: SessionRecord | None) -> None:
+        raise OSError("no thread")
+
+    monkeypatch.setattr(world.store, "begin_reserve", fail)
+    resolutions = await world.process().resolve_many(3)
+
+    assert origins(resolutions) == {Origin.NEW: 1, Origin.JOINED: 2}
+    assert world.minted == ["id-1"]
+
+
+async def test_nothing_is_offered_again_when_nobody_waits_any_more() -> None:
+    """The store has failed so late that the one who asked has his answer."""
+    world = World()
+    process = world.process(timeout=0.1)
+    late = asyncio.Event()
+
+    async def fail_late() -> None:
+        await late.wait()
+        raise StoreUnavailable("too late")
+
+    world.store.before["reserve"] = fail_late
+    with pytest.raises(StoreUnavailable):
+        await process.resolve()
+    asked = world.store.calls["reserve"]
+    late.set()
+    while len(process.resolver._flights):
+        await asyncio.sleep(0)
+
+    assert world.store.calls["reserve"] == asked
+
+
+async def test_an_attempt_without_an_answer_is_given_up_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 0.8 s each, so that a lost packet costs a retry and not the request; what is begun ends by itself."""
+    monkeypatch.setattr(Wire, "begins", False)
     world = World()
 
     async def hang_once() -> None:
@@ -585,11 +636,12 @@ async def test_those_who_asked_at_the_same_time_take_over_as_well(monkeypatch: p
     world = World()
     process = world.process()
 
-    async def refuse_once() -> None:
-        world.store.before.clear()
+    async def refuse_him() -> None:
+        if world.store.calls["reserve"] == 1 + world.store.begins:
+            world.store.before.clear()
         raise StoreUnavailable("down")
 
-    world.store.before["reserve"] = refuse_once
+    world.store.before["reserve"] = refuse_him
     first, *others = await asyncio.gather(*(process.resolve() for _ in range(5)), return_exceptions=True)
     resolutions = [other for other in others if isinstance(other, Resolution)]
 
@@ -658,10 +710,10 @@ async def test_a_caller_who_arrives_late_waits_no_longer_than_his_own_time() -> 
 async def test_a_reservation_that_hangs_costs_its_followers_their_deadline_and_no_more() -> None:
     """Whatever the one in front is doing."""
     process = World().process(timeout=0.1)
-    flight, _ = process.resolver._flights.board(ROW, lambda flight: asyncio.sleep(60))  # type: ignore[arg-type]
+    flight = process.resolver._flights.start(ROW, Errand(lambda: asyncio.sleep(60)))  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable, match="in time"):
         await process.resolve()
-    flight.task.cancel()
+    flight.leg.cancel()
 
 
 async def test_failing_open_gives_private_ids_and_says_degraded() -> None:
@@ -749,7 +801,8 @@ async def test_a_reservation_is_finished_though_its_only_caller_leaves() -> None
     async def pause() -> None:
         world.store.before.clear()
         reserving.set()
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     world.store.before["reserve"] = pause
     caller = asyncio.ensure_future(world.process().resolve())
@@ -772,7 +825,7 @@ async def test_a_cancelled_reservation_is_taken_over() -> None:
     while not world.store.calls["reserve"]:
         await asyncio.sleep(0)
     for flight in list(process.resolver._flights._flights.values()):
-        flight.task.cancel()
+        flight.leg.cancel()
     hold.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     resolutions = [answer for answer in answers if isinstance(answer, Resolution)]
@@ -782,40 +835,43 @@ async def test_a_cancelled_reservation_is_taken_over() -> None:
 
 
 def test_event_loops_share_no_flight() -> None:
-    """A task is awaited in its own loop only, and that one may have stopped turning."""
+    """A future is awaited in its own loop only, and that one may have stopped turning."""
     flights: SingleFlight[str] = SingleFlight()
 
-    async def fly(name: str) -> tuple[bool, asyncio.Task[str]]:
-        flight, leads = flights.board(ROW, lambda flight: asyncio.sleep(0, name))
-        return leads, flight.task
+    async def fly(name: str) -> tuple[bool, Flight[str]]:
+        is_free = flights.under_way(ROW) is None
+        flight = flights.start(ROW, Errand(lambda: asyncio.sleep(0, name)))
+        await asyncio.sleep(0)
+        return is_free, flight
+
+    async def landed(flight: Flight[str]) -> str:
+        return await flight.leg
 
     with contextlib.closing(asyncio.new_event_loop()) as first, contextlib.closing(asyncio.new_event_loop()) as second:
-        boarded = [loop.run_until_complete(fly(name)) for loop, name in ((first, "first"), (second, "second"))]
-        landed = [loop.run_until_complete(task) for loop, (_, task) in zip((first, second), boarded, strict=True)]
+        started = [loop.run_until_complete(fly(name)) for loop, name in ((first, "first"), (second, "second"))]
+        brought = [
+            loop.run_until_complete(landed(each)) for loop, (_, each) in zip((first, second), started, strict=True)
+        ]
 
-    assert [leads for leads, _ in boarded] == [True, True]
-    assert landed == ["first", "second"]
+    assert [is_free for is_free, _ in started] == [True, True]
+    assert brought == ["first", "second"]
 
 
 async def test_nobody_boards_a_flight_whose_work_is_done() -> None:
     """Between the end of the work and the landing the next one begins, and the first takes nothing of it away."""
     flights: SingleFlight[str] = SingleFlight()
-    first, _ = flights.board(ROW, lambda flight: asyncio.sleep(0, "first"))
+    done = asyncio.get_running_loop().create_future()
+    first = flights.start(ROW, Errand(lambda: done))
     await asyncio.sleep(0)
-    boarded = asyncio.get_running_loop().create_future()
+    done.set_result("first")
+    has_landed, under_way = not len(flights), flights.under_way(ROW)
+    second = flights.start(ROW, Errand(lambda: asyncio.sleep(0.01, "second")))
+    for _ in range(3):
+        await asyncio.sleep(0)
 
-    def board_in_between() -> None:
-        has_landed = not len(flights)
-        second, leads = flights.board(ROW, lambda flight: asyncio.sleep(0.01, "second"))
-        boarded.set_result((first.task.done(), has_landed, leads, second))
-
-    asyncio.get_running_loop().call_soon(board_in_between)
-    is_done, has_landed, leads, second = await boarded
-    await asyncio.sleep(0)
-
-    assert (is_done, has_landed, leads) == (True, False, True)
-    assert len(flights) == 1
-    assert [await first.task, await second.task] == ["first", "second"]
+    assert (has_landed, under_way) == (False, None)
+    assert flights.under_way(ROW) is second
+    assert [await first.leg, await second.leg] == ["first", "second"]
 
 
 async def test_a_caller_is_served_at_whatever_turn_of_the_loop_he_comes() -> None:

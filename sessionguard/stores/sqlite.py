@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class SqliteDatabase:
     def transaction(self) -> AbstractContextManager[object]:
         return transaction(self._connection)
 
-    def read(self, keys: Collection[str]) -> Mapping[str, Found]:
+    def read(self, keys: Collection[str]) -> MutableMapping[str, Found]:
         found: dict[str, Found] = {}
         for some in portions(keys, 1):
             query = f"SELECT key, row FROM Sessions WHERE key IN ({marks(len(some))})"

@@ -47,12 +47,13 @@ class ReservationContract:
         expected = [None, "first", "second", None]
         assert all(row is None or row.session_id == id_ for row, id_ in zip(recalled, expected, strict=True))
 
+    @pytest.mark.parametrize("begins", [False, True], ids=["awaited", "begun"])
     @pytest.mark.parametrize("times", [1, 2], ids=["first", "repeated"])
     @pytest.mark.parametrize("observed", OBSERVATIONS)
     @pytest.mark.parametrize("standing", ["absent", "ours", "theirs"])
     @scenario
     async def test_reserve_follows_its_truth_table(
-        self, store: SessionStore, standing: str, observed: str, times: int
+        self, store: SessionStore, standing: str, observed: str, times: int, begins: bool
     ) -> None:
         if standing != "absent":
             await store.reserve(KEY, standing, None)
@@ -61,7 +62,8 @@ class ReservationContract:
         wins = standing in ("absent", "ours") or observed == "the standing row"
 
         for _ in range(times):
-            reservation = await store.reserve(KEY, "ours", replacing)
+            begun = store.begin_reserve(KEY, "ours", replacing) if begins else None
+            reservation = await (begun or store.reserve(KEY, "ours", replacing))
 
         assert reservation.created is wins
         assert reservation.record.session_id == ("ours" if wins else "theirs")

@@ -6,7 +6,7 @@ setting) is refused before diskcache obeys it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class DiskcacheDatabase:
     def transaction(self) -> AbstractContextManager[object]:
         return transaction(self._connection)
 
-    def read(self, keys: Collection[str]) -> Mapping[str, Found]:
+    def read(self, keys: Collection[str]) -> MutableMapping[str, Found]:
         found: dict[str, Found] = {}
         for some in portions(keys, 1):
             query = f"SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({marks(len(some))})"

@@ -57,3 +57,10 @@ def _found(connection: sqlite3.Connection, path: Path, schema: Collection[str], 
 def not_ours(path: Path, what: str) -> ConfigurationError:
     """Return the error for a database that somebody else has made or changed."""
     return ConfigurationError(f"store: {path} {what}; move it away or set SESSIONGUARD_STORE to another directory")
+
+
+def is_contention(error: Exception) -> bool:
+    """Return whether somebody else is writing, so that trying again soon will do."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "locked" in str(error)
+    return isinstance(error, BlockingIOError)

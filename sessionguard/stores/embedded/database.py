@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -33,7 +33,7 @@ class Database(Protocol):
     def transaction(self) -> AbstractContextManager[object]:
         """Begin immediately, commit at the end, roll back on an exception; never wait for a lock."""
 
-    def read(self, keys: Collection[str]) -> Mapping[str, Found]:
+    def read(self, keys: Collection[str]) -> MutableMapping[str, Found]:
         """Return the rows there are; in place of one that this package did not write, the error that says so."""
 
     def write(self, rows: Mapping[str, SessionRecord]) -> None:

@@ -18,8 +18,8 @@ JOB_SECONDS = 2.0
 class Job:
     """One function to run against the rows of these keys, and where its answer goes.
 
-    `otherwise` is what has to run in a transaction when `work`, which only looks, has no answer; `writes` is whether it
-    is the turn of what writes.
+    `serves` is whether a retired store refuses it. `otherwise` is what has to run in a transaction when `work`, which
+    only looks, has no answer; `writes` is whether it is the turn of what writes.
     """
 
     keys: Collection[str]
@@ -29,12 +29,15 @@ class Job:
     future: asyncio.Future[Any]
     deadline: float
     otherwise: Callable[[Rows], Any] | None = None
+    serves: bool = False
     answer: Any = None
     error: Exception | None = None
 
     def run(self, rows: Rows) -> None:
         self.error = None
         try:
+            if self.serves:
+                rows.database.mark.refuse()
             work = self.otherwise if self.writes and self.otherwise is not None else self.work
             self.answer = work(rows)
         except SessionGuardError as error:

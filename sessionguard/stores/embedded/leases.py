@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar, cast
@@ -67,7 +67,7 @@ class LeaseDatabase:
     def transaction(self) -> AbstractContextManager[object]:
         return transaction(self._connection)
 
-    def read(self, keys: Collection[str]) -> Mapping[str, Found]:
+    def read(self, keys: Collection[str]) -> MutableMapping[str, Found]:
         return {}
 
     def write(self, rows: Mapping[str, SessionRecord]) -> None:

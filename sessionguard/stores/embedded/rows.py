@@ -5,7 +5,7 @@ Every statement costs the store thread its turn at the interpreter, so what wait
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import Retirement, SessionRecord
@@ -15,9 +15,9 @@ from sessionguard.stores.embedded.database import Database, Found
 class Rows:
     """Those that were `found` in the database, and what has been made of them since."""
 
-    def __init__(self, database: Database, found: Mapping[str, Found]) -> None:
+    def __init__(self, database: Database, found: MutableMapping[str, Found]) -> None:
         self.database = database
-        self._found = dict(found)
+        self._found = found
         self._changed: dict[str, SessionRecord | None] = {}
         self._moved: set[str] = set()
         self._all_moved = False

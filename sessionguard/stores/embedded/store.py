@@ -95,22 +95,14 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
         return await self._serve((key,), lambda rows: rows.get(key), writes=False)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
-        def look(rows: Rows) -> Reservation | None:
-            row = rows.get(key)
-            if row is None or row.may_be_replaced(replacing):
-                return None
-            return Reservation(row, row.session_id == candidate_id, self._clock())
+        return await self.begin_reserve(key, candidate_id, replacing)
 
-        def reserve(rows: Rows) -> Reservation:
-            now = self._clock()
-            row = rows.get(key)
-            if row is None or row.may_be_replaced(replacing):
-                row = SessionRecord(candidate_id, now, now)
-                rows.put(key, row)
-                self._sweep(rows, now)
-            return Reservation(row, row.session_id == candidate_id, now)
-
-        return await self._serve((key,), look, writes=False, otherwise=reserve)
+    def begin_reserve(
+        self, key: str, candidate_id: str, replacing: SessionRecord | None
+    ) -> asyncio.Future[Reservation]:
+        look = functools.partial(self._look, key, candidate_id, replacing)
+        reserve = functools.partial(self._reserve, key, candidate_id, replacing)
+        return self._tenancy.submit((key,), look, writes=False, otherwise=reserve, serves=True)
 
     async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
         def adopt(rows: Rows) -> SessionRecord:
@@ -170,17 +162,23 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
         await self._tenancy.aclose()
         await self._leases.aclose()
 
-    def _serve(
-        self,
-        keys: Collection[str],
-        work: Callable[[Rows], T | None],
-        *,
-        writes: bool,
-        otherwise: Callable[[Rows], T] | None = None,
-    ) -> asyncio.Future[T]:
-        """Submit what only a store that is not retired may do; on another it fails with StoreRetired."""
-        then = None if otherwise is None else _unless_retired(otherwise)
-        return self._tenancy.submit(keys, _unless_retired(work), writes=writes, otherwise=then)
+    def _serve(self, keys: Collection[str], work: Callable[[Rows], T], *, writes: bool) -> asyncio.Future[T]:
+        return self._tenancy.submit(keys, work, writes=writes, serves=True)
+
+    def _look(self, key: str, candidate_id: str, replacing: SessionRecord | None, rows: Rows) -> Reservation | None:
+        row = rows.get(key)
+        if row is None or row.may_be_replaced(replacing):
+            return None
+        return Reservation(row, row.session_id == candidate_id, self._clock())
+
+    def _reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None, rows: Rows) -> Reservation:
+        now = self._clock()
+        row = rows.get(key)
+        if row is None or row.may_be_replaced(replacing):
+            row = SessionRecord(candidate_id, now, now)
+            rows.put(key, row)
+            self._sweep(rows, now)
+        return Reservation(row, row.session_id == candidate_id, now)
 
     def _sweep(self, rows: Rows, now: int) -> None:
         """Remove rows beyond their retention, looking at a few more of them with every new row."""
@@ -195,14 +193,6 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
                 row = rows.get(key)
                 if row is not None and row.updated_at < now - self._retention:
                     rows.delete(key)
-
-
-def _unless_retired(work: Callable[[Rows], T]) -> Callable[[Rows], T]:
-    def serve(rows: Rows) -> T:
-        rows.database.mark.refuse()
-        return work(rows)
-
-    return serve
 
 
 def _page(rows: Rows, prefix: str, after: str) -> Sequence[tuple[str, SessionRecord]]:

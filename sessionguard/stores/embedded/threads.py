@@ -100,14 +100,16 @@ class Tenancy:
         *,
         writes: bool,
         otherwise: Callable[[Rows], T] | None = None,
+        serves: bool = False,
     ) -> asyncio.Future[T]:
         """Run `work` on the rows of `keys` in the store thread, in a transaction if it `writes`.
 
-        Where `work` answers None, `otherwise` is run, in a transaction. Raises or fails with StoreUnavailable.
+        What `serves` fails with StoreRetired where the database is marked. Where `work` answers None, `otherwise` is
+        run, in a transaction. Raises or fails with StoreUnavailable.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        job = Job(keys, work, writes, loop, future, time.monotonic() + JOB_SECONDS, otherwise)
+        job = Job(keys, work, writes, loop, future, time.monotonic() + JOB_SECONDS, otherwise, serves)
         with self._threads.lock:
             if self._path in self._threads.poisoned:
                 raise StoreUnavailable("This process was forked while its store was busy; restart it.")

@@ -16,11 +16,11 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
 from pathlib import Path
 
 from sessionguard.errors import ConfigurationError, StoreUnavailable
-from sessionguard.stores.embedded.checking import DatabaseChanged
+from sessionguard.stores.embedded.checking import DatabaseChanged, is_contention
 from sessionguard.stores.embedded.database import Database, Found
 from sessionguard.stores.embedded.generations import beside
 from sessionguard.stores.embedded.jobs import Job, begun_anew, deliver, fail
@@ -77,7 +77,10 @@ class StoreThread:
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 pause = FIRST_PAUSE
-            waiting = self._attempt([*begun_anew(waiting), *self._arrived(block=not waiting)])
+            arrived = [*self._arrived(block=not waiting)]
+            # The event loops finish what they are about; what comes of it shares the commit.
+            time.sleep(0)
+            waiting = self._attempt([*begun_anew(waiting), *arrived, *self._arrived(block=False)])
         self._close()
         with contextlib.suppress(RuntimeError):
             self._when_stopped()
@@ -119,7 +122,7 @@ class StoreThread:
             self._close_changed(change)
             return jobs
         except Exception as error:
-            if _is_contention(error):
+            if is_contention(error):
                 return jobs
             self._recover(error)
             fail(jobs, StoreUnavailable("The session store failed; try again."))
@@ -134,7 +137,7 @@ class StoreThread:
             with self._memory.writing():
                 with database.transaction():
                     self._check(database)
-                    rows = Rows(database, database.read(keys))
+                    rows = Rows(database, database.read(self._memory.perhaps_there(keys)))
                     _run(jobs, rows)
                     rows.flush()
                     self._memory.before_commit(rows.moved)
@@ -146,7 +149,7 @@ class StoreThread:
             asked = () if database.mark.standing else keys
             _run(jobs, Rows(database, self._memory.read(asked, functools.partial(self._read, database))))
 
-    def _read(self, database: Database, keys: Collection[str]) -> Mapping[str, Found]:
+    def _read(self, database: Database, keys: Collection[str]) -> MutableMapping[str, Found]:
         """Read rows that may be remembered: they are those of the database that was checked, and it is not retired."""
         found = database.read(keys)
         # Behind the read: the counters were looked at before it, so a mark made meanwhile is seen by them or here.
@@ -211,10 +214,3 @@ class StoreThread:
 def _run(jobs: Sequence[Job], rows: Rows) -> None:
     for job in jobs:
         job.run(rows)
-
-
-def _is_contention(error: Exception) -> bool:
-    """Whether somebody else is writing, so that trying again soon will do."""
-    if isinstance(error, sqlite3.OperationalError):
-        return "locked" in str(error)
-    return isinstance(error, BlockingIOError)
