@@ -57,6 +57,13 @@ class LiveServer:
             time.sleep(0.02)
         raise RuntimeError(f"the server did not listen in {START_SECONDS:g} s:\n{self.output}")
 
+    def wait_until_it_says(self, text: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while text not in self.output:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not say {text!r} in {START_SECONDS:g} s:\n{self.output}")
+            time.sleep(0.02)
+
 
 @contextlib.contextmanager
 def running(

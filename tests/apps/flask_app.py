@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
-from flask import Blueprint, Flask, request
+from flask import Blueprint, Flask, Response, request
 from flask_cors import CORS
 from journal import note
 from outside import Outside
 
 from sessionguard import SessionGuard
+from sessionguard.asgi import ASGIApp, Receive, Scope, Send
 
 flask = Flask(__name__)
 CORS(flask, origins="https://page.example", allow_headers=["x-openclaw-session-key"])
@@ -54,6 +58,17 @@ def stream() -> Iterator[str]:
 def release() -> str:
     released.put(None)
     return "released"
+
+
+def whole(end: Path) -> Iterator[str]:
+    yield "whole"
+    end.read_bytes()
+
+
+@flask.get("/early")
+def early() -> Response:
+    """Complete for its client before the application is done with it, which it is when the pipe `end` is closed."""
+    return Response(whole(Path(request.args["end"])), headers={"content-length": "5"})
 
 
 @flask.post("/upload")
@@ -99,5 +114,24 @@ def crash() -> str:
     raise RuntimeError("the application failed")
 
 
+class Uninterrupted:
+    """Lets a request end although its server cancels it.
+
+    A thread of a2wsgi waits until the event loop has taken what it sends. Daphne cancels its requests on SIGTERM and
+    stops the loop, also those whose client has the whole answer already; the thread then waits forever, and Python for
+    the thread.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = asyncio.ensure_future(self._app(scope, receive, send))
+        while not request.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([request])
+        request.result()
+
+
 flask.register_blueprint(mounted)
-app = Outside(SessionGuard(WSGIMiddleware(flask)))
+app = Outside(SessionGuard(Uninterrupted(WSGIMiddleware(flask))))

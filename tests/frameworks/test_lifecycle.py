@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 from frameworks.framework import Framework
 from frameworks.journal import Journal
 from frameworks.requests import STATUS, answer, new_key
-from servers.server import Server
+from servers.server import Server, serving
 
 if TYPE_CHECKING:
     from frameworks.conftest import Serve
@@ -35,6 +38,23 @@ def test_startup_and_shutdown_hooks_run_around_the_requests(
     has_lifespan = framework.has_lifespan and server_kind.has_lifespan
     expected = ["started", "session", "stopped"] if has_lifespan else [*framework.without_lifespan, "session"]
     assert expected == journal.events
+
+
+@pytest.mark.only("flask")
+def test_daphne_ends_although_a_thread_has_still_to_send(tmp_path: Path) -> None:
+    """It cancels what it serves; a client that has the whole answer does not know that its request goes on."""
+    end = tmp_path / "end"
+    os.mkfifo(end)
+    env = {"APP_JOURNAL": os.devnull, "SESSIONGUARD_STORE": f"disk://{tmp_path / 'sessions'}"}
+    with serving("daphne", "flask_app:app", tmp_path, env=env) as server:
+        url, params = f"{server.url}/early", {"end": str(end)}
+        response = httpx.get(url, params=params, headers=new_key(), timeout=30, trust_env=False)
+        server.process.terminate()
+        server.wait_until_it_says("Killed 1 pending application instances")
+        end.write_bytes(b"")
+
+        assert "whole" == response.text
+        assert 0 == server.process.wait(30)
 
 
 def test_what_the_application_writes_stays_inside_the_guard(client: httpx.Client) -> None:
