@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clean_environment import clean_environment  # noqa: F401 - a fixture
 
-APART = {"applications", "site"}
+APART = {"applications", "floors", "site"}
 
 
 def pytest_sessionstart() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import pty
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from typer.testing import CliRunner, Result
 
@@ -22,9 +24,13 @@ SILENT = {"PYTHONDEVMODE": ""}
 """In its development mode Python would say what was slow."""
 
 
+# Before 8.2, click had to be asked to keep the two streams apart.
+APART: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+
+
 def command(*arguments: str, typed: str | None = None) -> Result:
     """Run a command in this process."""
-    return CliRunner().invoke(app, arguments, input=typed)
+    return CliRunner(**APART).invoke(app, arguments, input=typed)
 
 
 def process(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from environments import names, setting
 from live import LiveServer, free_port, running
 
 from sessionguard.hookspecs import SessionGuardHooks
@@ -185,10 +186,18 @@ def test_the_benchmark_is_an_environment_that_takes_the_option() -> None:
     assert (ROOT / place / "performance.md").exists()
 
 
+def test_the_fast_tier_is_a_label_of_the_core() -> None:
+    """It is what everybody runs, so here it is only looked for."""
+    _, _, label = block_with("tox -m").split()
+
+    assert label in names(setting("fast", "labels"))
+
+
 def test_every_bash_block_is_run_by_a_test() -> None:
     """A new block needs a test of its own here."""
     words = ("demo", "tox run-parallel", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
     words += ("--sessionguard-store=memory", "--sessionguard-long", "store copy", "store revive", "tox -e benchmarks")
+    words += ("tox -m",)
     words += ("--sessionguard-store=ledger",)  # By the test of the plugin template.
     known = {block_with(word) for word in words}
 

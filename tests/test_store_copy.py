@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from operators import command
+from typer.testing import Result
 
 from sessionguard import SessionRecord, SessionStore, hookimpl
 from sessionguard import copying as copying_module
 from sessionguard import plugins as plugins_module
-from sessionguard.cli.main import app
 from sessionguard.records import Retirement
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded import threads
@@ -68,10 +68,6 @@ def place(tmp_path: Path) -> Place:
     place = Place(tmp_path)
     place.fill(*KEYS[:3])
     return place
-
-
-def command(*arguments: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke(app, arguments, input=typed)
 
 
 async def reserve(store: DiskStore | SqliteStore, *keys: str, prefix: str = "id") -> None:

@@ -339,7 +339,7 @@ async def test_a_websocket_is_refused_with_a_reason(serve: Serve, upstream: Upst
     url = await serve(ReverseProxy(upstream.url))
 
     with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
-        async with connect(url.replace("http", "ws"), proxy=None):
+        async with connect(url.replace("http", "ws")):
             pass
 
     response = refused.value.response
