@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out what has environments of its own, unless it was named: it needs what is installed only there."""
     is_named = any(f"tests/{collection_path.name}" in argument for argument in config.args)
     return True if collection_path.name in APART and not is_named else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _python(record_testsuite_property: Callable[[str, object], None]) -> None:
+    """What ran is in the report, for the page of the matrix."""
+    record_testsuite_property("python", platform.python_version())
 
 
 @pytest.fixture

@@ -193,11 +193,18 @@ def test_the_fast_tier_is_a_label_of_the_core() -> None:
     assert label in names(setting("fast", "labels"))
 
 
+def test_the_page_of_the_matrix_is_an_environment_that_writes_it() -> None:
+    """Out of runs that tests/site makes up."""
+    _, _, environment = block_with("tox -e matrix-page").split()
+
+    assert setting(environment, "commands") == "python -m matrix {tox_work_dir} {tox_root}/docs/matrix.md"
+
+
 def test_every_bash_block_is_run_by_a_test() -> None:
     """A new block needs a test of its own here."""
     words = ("demo", "tox run-parallel", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
     words += ("--sessionguard-store=memory", "--sessionguard-long", "store copy", "store revive", "tox -e benchmarks")
-    words += ("tox -m",)
+    words += ("tox -m", "tox -e matrix-page")
     words += ("--sessionguard-store=ledger",)  # By the test of the plugin template.
     known = {block_with(word) for word in words}
 

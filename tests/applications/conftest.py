@@ -8,10 +8,12 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 import pytest
+from applications.application import APPLICATIONS
 from live import LiveServer, free_port, running
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
@@ -58,6 +60,13 @@ class HowTo:
 def _exported(command: str) -> str:
     """The command with its variables given to `env`, so that the shell makes way for the server itself."""
     return f"env {command}" if "=" in shlex.split(command)[0] else command
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _versions(request: pytest.FixtureRequest, record_testsuite_property: Callable[[str, object], None]) -> None:
+    """What was installed is in the report, for the page of the matrix."""
+    for name in APPLICATIONS[request.module.__name__.rpartition("test_")[2]]:
+        record_testsuite_property(name, version(name))
 
 
 @pytest.fixture

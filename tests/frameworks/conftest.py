@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -57,22 +57,35 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    distributions = [FRAMEWORKS[name].distribution or "asgiref" for name in _chosen(config, "framework", FRAMEWORKS)]
-    distributions += [SERVERS[name].distribution for name in _chosen(config, "server", SERVERS)]
-    return ", ".join(f"{name} {version(name)}" for name in dict.fromkeys(distributions))
+    return ", ".join(f"{name} {version(name)}" for name in _distributions(config))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _versions(pytestconfig: pytest.Config, record_testsuite_property: Callable[[str, object], None]) -> None:
+    """What was installed is in the report, for the page of the matrix."""
+    for name in _distributions(pytestconfig):
+        record_testsuite_property(name, version(name))
+
+
+@pytest.fixture(autouse=True)
+def _server(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """So is where a test ran."""
+    if "cell" in request.fixturenames:
+        record_property("server", request.getfixturevalue("cell").server)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on each cell where what it needs works; what is broken in a cell is tested to be so."""
     cells = _cells(metafunc.config)
-    needs = {"anything", *(mark.args[0] for mark in metafunc.definition.iter_markers("needs"))}
+    needs = {"requests", *(mark.args[0] for mark in metafunc.definition.iter_markers("needs"))}
     if "broken" in metafunc.fixturenames:
-        chosen = [pytest.param(cell, BROKEN[cell], id="-".join(cell)) for cell in cells if cell in BROKEN]
+        chosen = [pytest.param(cell, BROKEN[cell].what, id="-".join(cell)) for cell in cells if cell in BROKEN]
         metafunc.parametrize(("cell", "broken"), chosen, scope="session")
     elif "framework_name" in metafunc.fixturenames:
         metafunc.parametrize("framework_name", _chosen(metafunc.config, "framework", FRAMEWORKS))
     elif "cell" in metafunc.fixturenames:
-        chosen = [pytest.param(cell, id="-".join(cell)) for cell in cells if BROKEN.get(cell) not in needs]
+        works = [cell for cell in cells if cell not in BROKEN or BROKEN[cell].what not in needs]
+        chosen = [pytest.param(cell, id="-".join(cell)) for cell in works]
         metafunc.parametrize("cell", chosen, scope="session")
 
 
@@ -140,6 +153,11 @@ def _names(option: str, known: Collection[str], text: str) -> list[str]:
     if wrong := [name for name in names if name not in known]:
         raise pytest.UsageError(f"--{option}: {', '.join(wrong)} is not one of {', '.join(known)}")
     return names
+
+
+def _distributions(config: pytest.Config) -> Iterable[str]:
+    frameworks = [FRAMEWORKS[name].distribution for name in _chosen(config, "framework", FRAMEWORKS)]
+    return dict.fromkeys([*frameworks, *(SERVERS[name].distribution for name in _chosen(config, "server", SERVERS))])
 
 
 def _cells(config: pytest.Config) -> list[Cell]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True)
 class Framework:
     """What to expect of `tests/apps/<name>_app.py`; the defaults are the common behaviour."""
 
-    distribution: str | None
-    """Its name in the package index."""
+    distribution: str
+    """Its name in the package index; plain ASGI has a reference implementation."""
 
     places: frozenset[str]
     """Where a handler of this framework looks for the id."""
@@ -54,7 +54,7 @@ _WITH_STATE = _SCOPE_AND_HEADER | {"state"}
 
 FRAMEWORKS: Mapping[str, Framework] = {
     "plain": Framework(
-        None,
+        "asgiref",
         _SCOPE_AND_HEADER,
         _SCOPE_AND_HEADER,
         # Its 500 is the server's own, past the guard.
@@ -158,12 +158,21 @@ FRAMEWORKS: Mapping[str, Framework] = {
     ),
 }
 
-BROKEN: Mapping[tuple[str, str], str] = {
-    # Sanic takes its event loop from the lifespan, which Daphne does not have.
-    ("sanic", "daphne"): "anything",
-    # Quart looks for the scheme of a WebSocket, which Daphne does not tell.
-    ("quart", "daphne"): "websockets",
-    # a2wsgi wants `receive()` to be a coroutine, where Granian gives another awaitable.
-    ("flask", "granian"): "uploads",
+
+class Broken(NamedTuple):
+    """What fails in a cell, one of `ATTEMPTS` of `test_broken.py`, and why."""
+
+    what: str
+    why: str
+
+
+BROKEN: Mapping[tuple[str, str], Broken] = {
+    ("sanic", "daphne"): Broken(
+        "requests", "Sanic takes its event loop from the lifespan, which Daphne does not have."
+    ),
+    ("quart", "daphne"): Broken("websockets", "Quart looks for the scheme of a WebSocket, which Daphne does not tell."),
+    ("flask", "granian"): Broken(
+        "uploads", "a2wsgi wants `receive()` to be a coroutine, where Granian gives another awaitable."
+    ),
 }
 """What does not work on a server without a guard either."""

@@ -26,7 +26,7 @@ def websocket(server: LiveServer) -> int:
     return handshake(server, new_key())[0].status_code
 
 
-ATTEMPTS = {"anything": request, "uploads": upload, "websockets": websocket}
+ATTEMPTS = {"requests": request, "uploads": upload, "websockets": websocket}
 
 
 @pytest.mark.parametrize("app", [None, "unguarded"], ids=["guarded", "unguarded"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,11 @@ def test_startup_and_shutdown_hooks_run_around_the_requests(
 
 
 @pytest.mark.only("flask")
-def test_daphne_ends_although_a_thread_has_still_to_send(tmp_path: Path) -> None:
+def test_daphne_ends_although_a_thread_has_still_to_send(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """It cancels what it serves; a client that has the whole answer does not know that its request goes on."""
+    record_property("server", "daphne")
     end = tmp_path / "end"
     os.mkfifo(end)
     env = {"APP_JOURNAL": os.devnull, "SESSIONGUARD_STORE": f"disk://{tmp_path / 'sessions'}"}

@@ -17,6 +17,7 @@ from servers.header_cases import CASES, HTTP2
 from servers.server import ADAPTERS, SERVERS, serving
 
 KINDS = {**SERVERS, **ADAPTERS}
+DISTRIBUTIONS = dict.fromkeys(kind.distribution for kind in KINDS.values())
 PROTOCOLS = (*KINDS, *HTTP2)
 
 
@@ -26,7 +27,25 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 
 def pytest_report_header() -> str:
-    return ", ".join(f"{name} {version(name)}" for name in dict.fromkeys(kind.distribution for kind in KINDS.values()))
+    return ", ".join(f"{name} {version(name)}" for name in DISTRIBUTIONS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _versions(record_testsuite_property: Callable[[str, object], None]) -> None:
+    """What was installed is in the report, for the page of the matrix."""
+    for name in ("asgiref", *DISTRIBUTIONS):
+        record_testsuite_property(name, version(name))
+
+
+@pytest.fixture(autouse=True)
+def _server(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """So is where a test ran."""
+    if "protocol" in request.fixturenames:
+        record_property("server", server_of(request.getfixturevalue("protocol")))
+
+
+def server_of(protocol: str) -> str:
+    return protocol.removesuffix("-h2")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -46,7 +65,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
         @functools.cache
         def start(protocol: str) -> LiveServer:
-            name = protocol.removesuffix("-h2")
+            name = server_of(protocol)
             workers = KINDS[name].workers
             options = [workers, "2"] if workers is not None else []
             directory = tmp_path_factory.mktemp(protocol, numbered=False)

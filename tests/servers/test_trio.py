@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,11 @@ async def app(scope, receive, send):
     assert scope["type"] != "lifespan"
     await guarded(scope, receive, send)
 """
+
+
+@pytest.fixture(autouse=True)
+def _server(record_property: Callable[[str, object], None]) -> None:
+    record_property("server", "hypercorn")
 
 
 def test_a_server_on_trio_does_not_start(tmp_path: Path) -> None:
