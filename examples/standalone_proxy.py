@@ -1,4 +1,4 @@
-"""A complete proxy server: one conversation id per session key in front of any HTTP upstream.
+"""A complete proxy server: one conversation id per session key in front of any upstream, for HTTP and WebSockets.
 
     pip install "sessionguard[cli]"
     python standalone_proxy.py --upstream http://127.0.0.1:18789 --port 8080 --workers 2
@@ -16,6 +16,7 @@ import uvicorn
 
 from sessionguard import ConfigurationError, SessionGuard
 from sessionguard.proxy import ReverseProxy
+from sessionguard.proxy.websocket import MOST_BYTES
 
 # Workers are processes of their own and read their settings from the environment; names that begin with
 # SESSIONGUARD_ belong to the guard.
@@ -59,6 +60,7 @@ def main() -> None:
         workers=options.workers,
         date_header=False,  # The response has the upstream's own.
         server_header=False,
+        ws_max_size=MOST_BYTES,  # A client may say as much at once as the upstream.
     )
 
 

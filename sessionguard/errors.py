@@ -150,10 +150,3 @@ class UpstreamTimeout(Refusal):
     status = 504
     code = "upstream_timeout"
     kind = "server_error"
-
-
-class WebSocketUnsupported(Refusal):
-    """WebSockets are not forwarded."""
-
-    status = 501
-    code = "websocket_unsupported"

@@ -63,6 +63,7 @@ FLOORS = {
     "singleflight": 0,
 }
 LIBRARIES = {
+    "anyio": {"proxy"},
     "asgiref": {"asgi", "testing"},
     "diskcache": {"stores/disk"},
     "httpx": {"proxy", "testing", "cli"},
@@ -75,6 +76,7 @@ LIBRARIES = {
     "rich": {"cli"},
     "typer": {"cli"},
     "uvicorn": {"cli"},
+    "websockets": {"proxy"},
 }
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 220, 40
 

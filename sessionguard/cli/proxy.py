@@ -1,4 +1,4 @@
-"""`sessionguard proxy URL`: one conversation id per session key in front of any HTTP upstream."""
+"""`sessionguard proxy URL`: one conversation id per session key in front of any upstream."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from sessionguard.cli.guard_options import with_guard_options
 from sessionguard.cli.hosting import Host, Listening, Port, Workers, host
 from sessionguard.cli.proxying import ARGUMENTS, create_app
+from sessionguard.proxy.websocket import MOST_BYTES
 
 Upstream = Annotated[str, typer.Argument(metavar="URL", help="Where requests go, such as http://127.0.0.1:18789.")]
 ConnectTimeout = Annotated[float, typer.Option(help="Seconds the upstream may take to accept a connection.")]
@@ -31,13 +32,14 @@ def proxy(
 ) -> None:
     """Serve a streaming proxy behind SessionGuard: for a gateway that is not Python, or is not to be touched.
 
-    The upstream finds the id of the conversation in the request header x-openclaw-session-id. Every setting is an
+    It carries requests and WebSockets. The upstream finds the id of the conversation in the header
+    x-openclaw-session-id. Every setting is an
     option, and a variable of the environment; an option wins. Exits with 2 when something cannot work.
     """
     timeouts = {"connect_timeout": connect_timeout, "first_byte_timeout": first_byte_timeout}
     os.environ[ARGUMENTS] = json.dumps({"upstream": upstream, **timeouts})
-    # The response has the upstream's own.
-    silent = {"date_header": False, "server_header": False}
+    # The response has the upstream's own headers, and a client may say as much at once as the upstream.
+    options = {"date_header": False, "server_header": False, "ws_max_size": MOST_BYTES}
     title = f"Forwarding to {upstream} behind SessionGuard"
     listening = Listening(host_, port, workers)
-    host(title, "sessionguard.cli.proxying:create_app", create_app, given, listening, **silent)
+    host(title, "sessionguard.cli.proxying:create_app", create_app, given, listening, **options)

@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import websockets
 from live import free_port
-from websockets.asyncio.client import connect
 
 from sessionguard import ConfigurationError, SessionGuard
 from sessionguard.proxy import ReverseProxy
@@ -332,25 +330,6 @@ async def test_only_the_outermost_guard_reports_its_status(
     response = await client.get(f"{url}/headers", headers={"x-openclaw-session-key": "k"})
 
     assert ["new"] == response.headers.get_list("x-sessionguard-status")
-
-
-async def test_a_websocket_is_refused_with_a_reason(serve: Serve, upstream: Upstream) -> None:
-    """The handshake is answered, so that the client learns why."""
-    url = await serve(ReverseProxy(upstream.url))
-
-    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
-        async with connect(url.replace("http", "ws")):
-            pass
-
-    response = refused.value.response
-    assert (501, True) == (response.status_code, b"websocket_unsupported" in response.body)
-
-
-async def test_a_websocket_is_closed_where_the_server_cannot_answer_the_handshake() -> None:
-    """Before accept, with the code of a policy and the reason."""
-    sent = await call(ReverseProxy("http://127.0.0.1:9"), {"type": "websocket", "headers": []})
-
-    assert [{"type": "websocket.close", "code": 1008, "reason": "websocket_unsupported"}] == sent
 
 
 async def test_an_unknown_kind_of_scope_is_an_error() -> None:

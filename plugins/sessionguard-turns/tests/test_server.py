@@ -96,6 +96,24 @@ def test_a_websocket_of_a_busy_conversation_is_refused_in_the_handshake(server: 
     assert "retry-after" in refused.value.response.headers
 
 
+def test_a_websocket_of_a_busy_conversation_never_reaches_the_upstream_of_a_proxy(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """The one that has its turn goes through, and the next gets 409 from the gate in front of the proxy."""
+    with uvicorn("turns_app:agent", tmp_path, app_dir=HERE) as upstream:
+        environment = {"SESSIONGUARD_STORE": "memory:", "SESSIONGUARD_TURNS_MODE": "reject", "UPSTREAM": upstream.url}
+        with uvicorn("turns_served:create_proxy", tmp_path, *START, app_dir=HERE, env=environment) as proxy:
+            with connect(f"{proxy.ws_url}/first", additional_headers=KEY) as first:
+                journal.has("begins first")
+                with pytest.raises(InvalidStatus) as refused:
+                    connect(f"{proxy.ws_url}/second", additional_headers=KEY)
+                first.send("bye")
+            journal.has("ends first")
+
+    assert 409 == refused.value.response.status_code
+    assert ["begins first", "ends first"] == journal.after("ends first")
+
+
 def test_a_websocket_that_leaves_while_it_waits_does_no_harm(server: LiveServer, journal: Journal) -> None:
     """The handshake was never answered; the next one is."""
     with connect(f"{server.ws_url}/first", additional_headers=KEY) as first:
