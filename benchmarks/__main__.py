@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import coherence, growth, lag, plugins, requests, reservations
+from benchmarks import coherence, growth, lag, plugins, requests, reservations, turns
 from benchmarks.environments import Environments
 from benchmarks.lanes import RedisLane
 from benchmarks.measure import Scale
@@ -45,6 +45,7 @@ def _measure(environments: Environments, scale: Scale) -> tuple[list[Row], Costs
     with RedisLane(environments) as redis:
         rows, costs = requests.measure(environments, scale, redis.url)
         rows += plugins.on_redis(environments, scale, redis.url)
+        rows += turns.measure(environments, scale, redis.url)
     more, postgres = plugins.on_postgres(environments, scale)
     rows += more
     for part in (coherence, reservations, lag, growth):

@@ -17,6 +17,11 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "guard": (f"{CHECKOUT}[testing]",),
     "guard-redis": (str(CHECKOUT), str(CHECKOUT / "plugins" / "sessionguard-redis")),
     "guard-postgres": (str(CHECKOUT), str(CHECKOUT / "plugins" / "sessionguard-postgres")),
+    "guard-turns": (
+        f"{CHECKOUT}[testing]",
+        str(CHECKOUT / "plugins" / "sessionguard-redis"),
+        str(CHECKOUT / "plugins" / "sessionguard-turns"),
+    ),
     "correlation-id": ("asgi-correlation-id",),
     "starlette-session": ("starlette", "itsdangerous"),
     "starsessions": ("starsessions[redis]", "redis[hiredis]"),
@@ -28,6 +33,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "plot": ("matplotlib",),
 }
 SHARED = {
+    "guard-alone": "guard-turns",
     "passing": "bare",
     "scanning": "bare",
     "starsessions-memory": "starsessions",

@@ -76,8 +76,9 @@ class Client:
         return (b"%s%d\r\n\r\n" % (head, next(self._numbers)) for _ in range(requests))
 
     def _first_cookie(self) -> list[tuple[bytes, bytes]]:
-        """Wait until the server answers, and return the cookie it sets, as a browser would."""
-        head = b"POST / HTTP/1.1\r\n" + b"".join(b"%s: %s\r\n" % pair for pair in self._headers) + b"\r\n"
+        """Open the conversation as soon as the server answers, and return the cookie it sets, as a browser would."""
+        headers = [*self._headers, (KEY_HEADER, KEY)]
+        head = b"POST / HTTP/1.1\r\n" + b"".join(b"%s: %s\r\n" % pair for pair in headers) + b"\r\n"
         with connect(*self._address) as connection:
             connection.settimeout(30)
             connection.sendall(head)

@@ -38,10 +38,10 @@ class Costs:
 def measure(environments: Environments, scale: Scale, redis: str) -> tuple[list[Row], Costs]:
     """Return the rows, and what each contender costs."""
     added = _in_process(environments, scale, redis)
-    rates, cpu = _serve(environments, scale, redis, ESTABLISHED, new_keys=False)
-    fresh, _ = _serve(environments, scale, redis, NEW_KEYS, new_keys=True)
-    shares = {name: _each(operator.truediv, rates[name], rates["bare"]) for name in rates}
-    busy = {name: statistics.median(_each(operator.sub, cpu[name], cpu["bare"])) for name in cpu}
+    rates, cpu = serve(environments, scale, redis, ESTABLISHED, new_keys=False)
+    fresh, _ = serve(environments, scale, redis, NEW_KEYS, new_keys=True)
+    shares = {name: each(operator.truediv, rates[name], rates["bare"]) for name in rates}
+    busy = {name: statistics.median(each(operator.sub, cpu[name], cpu["bare"])) for name in cpu}
     costs = Costs(added, busy, {name: statistics.median(values) for name, values in shares.items()})
     return [*_calls(added), *_established(costs, shares), *_new(fresh)], costs
 
@@ -88,12 +88,12 @@ def _established(costs: Costs, shares: Rounds) -> list[Row]:
 
 
 def _new(rates: Rounds) -> list[Row]:
-    share, low, high = interval(_each(operator.truediv, rates["guard"], rates["bare"]))
-    by_hand = statistics.median(_each(operator.truediv, rates["diskcache-by-hand"], rates["bare"]))
+    share, low, high = interval(each(operator.truediv, rates["guard"], rates["bare"]))
+    by_hand = statistics.median(each(operator.truediv, rates["diskcache-by-hand"], rates["bare"]))
     return [TARGETS["new"].row(share, f"{low:.3f} to {high:.3f}; diskcache by hand {by_hand:.2f}", digits=3)]
 
 
-def _serve(
+def serve(
     environments: Environments, scale: Scale, redis: str, names: Sequence[str], *, new_keys: bool
 ) -> tuple[Rounds, Rounds]:
     """Return requests per second, and microseconds of CPU per request, by contender and round."""
@@ -122,5 +122,5 @@ def _serve(
     return rates, cpu
 
 
-def _each(combine: Callable[[float, float], float], values: Sequence[float], bases: Sequence[float]) -> list[float]:
+def each(combine: Callable[[float, float], float], values: Sequence[float], bases: Sequence[float]) -> list[float]:
     return [combine(value, base) for value, base in zip(values, bases, strict=True)]

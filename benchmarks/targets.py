@@ -81,6 +81,10 @@ TARGETS = {
     "bytes": Target("1,000,000 keys: bytes on disk per key", "<=", 260),
     "memory": Target("rows in memory after reading more keys than it holds", "<=", 65_536, is_law=True),
     "idle": Target("idle keys in memory: locks, futures and tasks", "=", 0, is_law=True),
+    "turns-first": Target(
+        "uvicorn, established key, turn gate in `first`: CPU of a request, against the guard alone", "<=", 1.02, "x"
+    ),
+    "turns-wait": Target("a turn that waits for nobody, turn gate in `wait`: writes to the store", "=", 2, is_law=True),
     "redis": Target("Redis, uvicorn, established key: requests/s against bare", ">=", 0.6),
     "redis-together": Target(
         "Redis, 64 conversations read at once: time against 64 GETs of redis-py, one after the other", "<=", 0.2, "x"

@@ -28,6 +28,7 @@ def table(heading: str) -> list[list[str]]:
 
 FIGURES = table("Figures")
 MISSED = section("What was not reached")
+UNMEASURED = set(re.findall(r"^\*\*(.+)\*\*: not measured here", MISSED, re.MULTILINE))
 NOTES = {
     heading: text.strip()
     for heading, _, text in (note.partition("\n") for note in (BENCHMARKS / "notes.md").read_text().split("\n## ")[1:])
@@ -43,8 +44,7 @@ def test_the_page_is_the_template_with_a_run_in_it() -> None:
 
 def test_the_page_has_the_figures_of_the_benchmark() -> None:
     """All of them, in order, with what they had to reach; what could not be measured is named as such."""
-    unmeasured = set(re.findall(r"^\*\*(.+)\*\*: not measured here", MISSED, re.MULTILINE))
-    expected = [[target.work, target.to_reach] for target in TARGETS.values() if target.work not in unmeasured]
+    expected = [[target.work, target.to_reach] for target in TARGETS.values() if target.work not in UNMEASURED]
 
     assert [[work, to_reach] for work, _, to_reach, _ in FIGURES] == expected
 
@@ -59,7 +59,7 @@ def test_a_figure_is_explained_where_it_was_not_reached(work: str, measured: str
 
 def test_nothing_on_the_page_was_wrong() -> None:
     """A figure may be missed, a promise may not."""
-    laws = {target.work for target in TARGETS.values() if target.is_law}
+    laws = {target.work for target in TARGETS.values() if target.is_law} - UNMEASURED
 
     assert {work: reached for work, _, _, reached in FIGURES if work in laws} == dict.fromkeys(laws, "yes")
 
@@ -81,6 +81,6 @@ def test_every_note_is_about_a_figure() -> None:
 @pytest.mark.parametrize("work", NOTES)
 def test_a_note_stands_below_a_figure_that_was_not_reached(work: str) -> None:
     """And nowhere else; it was written before the run, or the run is made again."""
-    missed = f"**{work}**: " in MISSED
+    missed = f"**{work}**: " in MISSED and work not in UNMEASURED
 
     assert (NOTES[work] in MISSED) is missed

@@ -125,6 +125,22 @@ def guard_redis():
     return SessionGuard(bare, store=os.environ["BENCHMARK_REDIS"])
 
 
+def guard_alone():
+    """Has everything installed that `guard_turns` has, so that nothing but the gate makes a difference."""
+    os.environ["SESSIONGUARD_DISABLED_PLUGINS"] = "turns"
+    return guard()
+
+
+def guard_turns():
+    """Its gate takes a conversation for established after 50 ms, as others do after a minute."""
+    from sessionguard_turns import TurnsPlugin
+
+    from sessionguard import SessionGuard
+
+    gate = TurnsPlugin(mode="first", wait_timeout=0.05)
+    return SessionGuard(bare, store=f"disk://{os.environ['BENCHMARK_DIRECTORY']}", plugins=[gate])
+
+
 def correlation_id():
     from asgi_correlation_id import CorrelationIdMiddleware
 
@@ -175,6 +191,8 @@ CONTENDERS = {
     "scanning": lambda: Scanning(bare),
     "guard": guard,
     "guard-redis": guard_redis,
+    "guard-alone": guard_alone,
+    "guard-turns": guard_turns,
     "correlation-id": correlation_id,
     "starlette-session": starlette_session,
     "starsessions-memory": starsessions_memory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -23,7 +24,7 @@ from sessionguard.admission import STORE_SCOPE_KEY
 from sessionguard.hookspecs import HookImplementation
 from sessionguard.observers import observer
 from sessionguard.policy import Hooks, first_answer, nonsense
-from sessionguard.store import REACH
+from sessionguard.store import REACH, wall_clock
 from sessionguard_turns.answer import Answer
 from sessionguard_turns.busy import SessionBusy
 from sessionguard_turns.entrance import Admitted, Entrance
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from sessionguard_turns.settings import TurnOptions
 
 REQUESTS = ("http", "websocket")
+ONLY_NEW_ONES = frozenset({Mode.OFF, Mode.FIRST})
+NEVER = -math.inf
 PRIVATE = (Origin.EPHEMERAL, Origin.DEGRADED)
 
 _TOKEN = TOKEN_HEADER.encode()
@@ -61,6 +64,7 @@ class TurnGate:
         self._entrance = Entrance(settings, None)
         self._is_connected = False
         self._mode_hooks: Sequence[HookImplementation] = ()
+        self._old_until = NEVER
         self._tell_waited: Callable[..., None] | None = None
         self._tell_refused: Callable[..., None] | None = None
 
@@ -92,8 +96,14 @@ class TurnGate:
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         resolution = scope.get("sessionguard")
-        # A gate further out that has spoken is not contradicted: the inner one would wait for the outer one's turn.
-        if scope["type"] not in REQUESTS or not isinstance(resolution, Resolution) or SCOPE_KEY in scope:
+        if (
+            not isinstance(resolution, Resolution)
+            # The shortest way, for nearly all requests there are where only new conversations are gated.
+            or (resolution.session_started_at or math.inf) <= self._old_until
+            # A gate further out that has spoken is not contradicted: the inner one would wait for the outer one's turn.
+            or SCOPE_KEY in scope
+            or scope["type"] not in REQUESTS
+        ):
             await self._app(scope, receive, send)
             return
         if not self._is_connected:
@@ -104,6 +114,8 @@ class TurnGate:
             await self._refuse(scope, send, error)
             return
         if mode is Mode.OFF or (mode is Mode.FIRST and not self._entrance.is_young(resolution)):
+            if not self._mode_hooks and self._settings.modes <= ONLY_NEW_ONES:
+                self._old_until = wall_clock() - 1000 * self._settings.wait_timeout
             await self._app(scope, receive, send)
         else:
             await self._take_turn(scope, receive, send, resolution, mode)
