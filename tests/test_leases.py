@@ -276,3 +276,14 @@ def test_a_ticket_lapses_unless_it_is_asked_for_again() -> None:
 
     assert (Ticket("b", 900, 2000 + TICKET),) == row.queue
     assert () == row.at(2000 + TICKET).queue
+
+
+def test_who_waited_and_asks_twice_has_the_lease_already() -> None:
+    """An answer that was lost on its way costs nobody the lease, and the queue is as it was."""
+    row, first = LeaseRow().acquire("a", 10, 100, 1000, lambda: 7)
+    row, other = row.acquire("b", 10, 50, 1001, lambda: 8)
+    row, again = row.acquire("a", 10, 101, 1001, lambda: 9)
+
+    assert (True, False, True) == (first.granted, other.granted, again.granted)
+    assert Lease("a", 7, 1000, 1011) == row.lease
+    assert ["b"] == [each.owner for each in row.queue]

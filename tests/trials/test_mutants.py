@@ -1,7 +1,8 @@
 """Seeded mutants: each file in `mutants/` is a mistake a good engineer could make, and names the tests that find it.
 
 A mutant has five fields: `about` says what goes wrong for the user, `code` is the exact text in `file` (a path inside
-the package) that `mutant` replaces, and `tests` are the tests of this checkout, one of which must fail.
+the package) that `mutant` replaces, and `tests` are the tests of this checkout, one of which must fail. It is about the
+guard, unless `package` says that it is about the turn gate.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pytest_sessionguard import Tally
 
 PACKAGE = Path(sessionguard.__file__).parent
 CHECKOUT = Path(__file__).parents[2]
+GATE = CHECKOUT / "plugins" / "sessionguard-turns" / "sessionguard_turns"
 SECONDS = 180.0
 
 
@@ -35,10 +37,11 @@ class Mutant:
     code: str
     mutant: str
     tests: Sequence[str]
+    package: str = PACKAGE.name
 
-    def infect(self, package: Path) -> None:
-        """Make the mistake in this copy of the package; raises ValueError when its place cannot be found."""
-        path = package / self.file
+    def infect(self, packages: Path) -> None:
+        """Make the mistake in these copies of the packages; raises ValueError when its place cannot be found."""
+        path = packages / self.package / self.file
         source = path.read_text(encoding="utf-8")
         if source.count(self.code) != 1:
             raise ValueError(f"{self.name}: the code has moved; move the mutant with it\n{self.code}")
@@ -52,12 +55,16 @@ MUTANTS = [
 
 
 class Copy:
-    """A copy of the installed package in a directory of its own, and pytest on it in a process of its own."""
+    """A copy of the installed package in a directory of its own, and pytest on it in a process of its own.
+
+    The gate is there to be imported and is not installed, or every guard would have one.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self.package = directory / "copy" / PACKAGE.name
+        self.packages = directory / "copy"
         self._directory = directory
-        shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+        for package in (PACKAGE, GATE):
+            shutil.copytree(package, self.packages / package.name, ignore=shutil.ignore_patterns("__pycache__"))
 
     def pytest(self, *tests: str) -> subprocess.CompletedProcess[str]:
         """Run the tests until the first fails; paths are relative to the checkout, or absolute."""
@@ -65,9 +72,14 @@ class Copy:
         command += [f"--rootdir={CHECKOUT}", f"--basetemp={self._directory / 'tests'}"]
         command += [str(CHECKOUT / test) for test in tests]
         # Not the checkout: the working directory comes first where Python looks for packages.
-        where = self.package.parent
         return subprocess.run(
-            command, cwd=where, env=_environment(where), capture_output=True, text=True, check=False, timeout=SECONDS
+            command,
+            cwd=self.packages,
+            env=_environment(self.packages),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
         )
 
 
@@ -88,7 +100,7 @@ def killed(tally: Tally) -> Iterator[set[str]]:
     names: set[str] = set()
     yield names
     if len(names) == len(MUTANTS):
-        tally.add("mutants of the resolver and stores, all killed", len(names))
+        tally.add("mutants of the resolver, the stores and the turn gate, all killed", len(names))
 
 
 PROBE = """
@@ -108,7 +120,7 @@ def test_where_the_package_comes_from(tmp_path):
 def test_the_copy_is_what_every_process_imports(copy: Copy, tmp_path: Path) -> None:
     """Pytest itself, and the children of the processes its tests start."""
     probe = tmp_path / "test_probe.py"
-    probe.write_text(PROBE % str(copy.package / "__init__.py"))
+    probe.write_text(PROBE % str(copy.packages / PACKAGE.name / "__init__.py"))
     run = copy.pytest(str(probe))
 
     assert run.returncode == 0, run.stdout
@@ -124,7 +136,7 @@ def test_without_a_mutant_nothing_fails(copy: Copy) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_killed_by_a_test_it_names(mutant: Mutant, copy: Copy, killed: set[str]) -> None:
     """A test has failed: one that could not be collected or did not end has found nothing."""
-    mutant.infect(copy.package)
+    mutant.infect(copy.packages)
     run = copy.pytest(*mutant.tests)
     failures = [line for line in run.stdout.splitlines() if line.startswith("FAILED ")]
 
@@ -137,4 +149,4 @@ def test_a_mutant_whose_code_has_moved_says_so(copy: Copy) -> None:
     """Nobody believes for long that a test found what was never there."""
     mutant = dataclasses.replace(MUTANTS[0], code="this is nowhere in the package")
     with pytest.raises(ValueError, match="the code has moved; move the mutant with it"):
-        mutant.infect(copy.package)
+        mutant.infect(copy.packages)

@@ -6,9 +6,11 @@ import functools
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import markcoroutinefunction
 
 from sessionguard import (
     ConfigurationError,
@@ -94,16 +96,17 @@ class TurnGate:
         else:
             log.warning("%s has no leases: turns are kept within one process only", store.location)
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    @markcoroutinefunction
+    def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
         resolution = scope.get("sessionguard")
-        if (
-            not isinstance(resolution, Resolution)
-            # The shortest way, for nearly all requests there are where only new conversations are gated.
-            or (resolution.session_started_at or math.inf) <= self._old_until
-            # A gate further out that has spoken is not contradicted: the inner one would wait for the outer one's turn.
-            or SCOPE_KEY in scope
-            or scope["type"] not in REQUESTS
-        ):
+        if not isinstance(resolution, Resolution) or (resolution.session_started_at or math.inf) <= self._old_until:
+            # Nearly all requests there are, where only new conversations are gated; it costs them no coroutine.
+            return self._app(scope, receive, send)
+        return self._gate(scope, receive, send, resolution)
+
+    async def _gate(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, resolution: Resolution) -> None:
+        # A gate further out that has spoken is not contradicted: the inner one would wait for the outer one's turn.
+        if scope["type"] not in REQUESTS or SCOPE_KEY in scope:
             await self._app(scope, receive, send)
             return
         if not self._is_connected:

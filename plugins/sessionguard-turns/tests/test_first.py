@@ -6,9 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from turns_stage import Agent, settled
+from turns_stage import Agent, Stage, settled
 
+from sessionguard.store import wall_clock
 from sessionguard.stores.memory import MemoryStore
+
+HOUR = 3_600_000
 
 
 async def test_others_are_held_until_the_first_non_empty_chunk(stage: Any, agent: Agent) -> None:
@@ -91,6 +94,31 @@ async def test_an_established_conversation_is_not_touched(stage: Any, agent: Age
 
     assert "x-sessionguard-wait-ms" not in second.headers
     assert "sessionguard.turn" not in agent.scopes["second"]
+
+
+async def test_an_old_conversation_does_not_let_new_ones_pass(stage: Any, agent: Agent) -> None:
+    """What is known of the one is nothing to the other."""
+    play, now = await _play_with_an_old_conversation(stage, mode="first")
+    now[0] = wall_clock()
+    await play.running("stream", "new")
+    agent.let_go("again")
+    await play.post("again").answered()
+    second = await play.waiting("second", "new")
+
+    assert ["stream", "again"] == agent.order
+    assert not second.task.done()
+
+
+async def test_what_first_knows_of_an_old_conversation_is_nothing_to_wait(stage: Any, agent: Agent) -> None:
+    """Where both modes are, an old conversation takes turns on the paths of the one and not on those of the other."""
+    play, _ = await _play_with_an_old_conversation(stage, paths="/brief=first,*=wait")
+    agent.let_go("brief")
+    await play.post("brief").answered()
+    await play.running("first")
+    second = await play.waiting("second")
+
+    assert ["brief", "first"] == agent.order
+    assert not second.task.done()
 
 
 async def test_a_young_conversation_that_has_answered_is_not_held_again(stage: Any, agent: Agent) -> None:
@@ -198,3 +226,25 @@ async def test_a_sign_counts_in_every_process(stage: Any, agent: Agent) -> None:
 
     assert not held.task.done()
     assert 3 == max(agent.most.values())
+
+
+async def test_a_sign_does_not_let_whole_turns_of_two_processes_overlap(stage: Any, agent: Agent) -> None:
+    """It is for those who only waited for the conversation to be there."""
+    store = SharedStore()
+    one, other = (stage(paths="/stream=first,*=wait", store=store) for _ in range(2))
+    opener = await one.running("stream")
+    agent.let_go("stream", "stream speaks", "stream ends")
+    await opener.answered()
+    await one.running("first")
+    second = await other.waiting("second")
+
+    assert ["stream", "first"] == agent.order
+    assert not second.task.done()
+
+
+async def _play_with_an_old_conversation(stage: Any, **options: Any) -> tuple[Stage, list[int]]:
+    """Return a stage where the conversation "a" began an hour ago, and the time of its store."""
+    now = [wall_clock() - HOUR]
+    play = stage(store=MemoryStore(clock=lambda: now[0]), **options)
+    await play.established()
+    return play, now

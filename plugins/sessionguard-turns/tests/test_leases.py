@@ -9,7 +9,7 @@ import pytest
 from sessionguard_turns import asking, entrance, leasehold, leasing
 from turns_stage import Agent, Stage, settled
 
-from sessionguard import ConfigurationError, LeaseAnswer, StoreUnavailable
+from sessionguard import ConfigurationError, Lease, LeaseAnswer, StoreUnavailable
 from sessionguard.stores.memory import MemoryStore
 
 
@@ -22,6 +22,7 @@ class FarStore(MemoryStore):
         super().__init__()
         self.calls: list[tuple[str, str]] = []
         self.failure: Exception | None = None
+        self.renewed = asyncio.Event()
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
 
@@ -32,6 +33,11 @@ class FarStore(MemoryStore):
     async def release(self, name: str, owner: str, *, settled_for: int = 0) -> bool:
         await self._call("release", owner)
         return await super().release(name, owner, settled_for=settled_for)
+
+    async def renew(self, name: str, owner: str, duration: int) -> Lease | None:
+        lease = await super().renew(name, owner, duration)
+        self.renewed.set()
+        return lease
 
     async def _call(self, verb: str, owner: str) -> None:
         await self.may_go_on.wait()
@@ -173,6 +179,19 @@ async def test_a_request_that_is_cancelled_between_question_and_answer_leaves_no
 
     assert ["acquire", "release"] == [verb for verb, _ in store.calls]
     assert [] == store.leases
+
+
+async def test_the_lease_of_a_turn_that_runs_is_renewed(stage: Any, agent: Agent, store: FarStore) -> None:
+    """For as long as it runs; in another process the next one waits, however long that is."""
+    one, other = stage(store=store, lease_time=0.5), stage(store=store, lease_time=0.5)
+    await one.running("first")
+    second = await other.waiting("second")
+    for _ in range(4):
+        store.renewed.clear()
+        await asyncio.wait_for(store.renewed.wait(), 10)
+
+    assert ["first"] == agent.order
+    assert not second.task.done()
 
 
 async def test_who_is_next_in_the_process_has_its_place_before_the_lease_is_free(
