@@ -1,4 +1,7 @@
-"""The pages of docs/symptoms cure what they name, and every page of docs/how-to has a test that follows it."""
+"""The pages of docs/symptoms cure what they name, and every page of docs/how-to has a test that follows it.
+
+What a page must be holds for docs/turns.md as well.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ONE_SCREEN = 50
 FOLLOWED_TOGETHER = {"fastapi-proxy-lib": "proxies", "asgiproxy": "proxies"}
 
-by_name = pytest.mark.parametrize("page", SYMPTOMS + HOW_TO, ids=lambda page: page.stem)
+TURNS = ROOT / "docs" / "turns.md"  # Its blocks are run where the plugin is.
+
+by_name = pytest.mark.parametrize("page", [*SYMPTOMS, *HOW_TO, TURNS], ids=lambda page: page.stem)
 
 
 def block(symptom: str, language: str) -> str:

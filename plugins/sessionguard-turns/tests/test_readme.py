@@ -1,4 +1,4 @@
-"""The README's programs, run as they stand. Its install line is run by `test_installation.py`."""
+"""The README's programs and the page of docs, run as they stand. `test_installation.py` runs their install line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sessionguard_turns.settings import VARIABLES
+from sessionguard_turns.settings import VARIABLES, Mode
+from turns_stage import Agent, Caller, settled
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "turns.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
 
 
@@ -28,7 +31,36 @@ def test_every_block_of_the_readme_is_run() -> None:
     assert (len(PROGRAMS), 1) == (README.count("```python"), README.count("```console"))
 
 
+async def test_the_gate_of_the_page_keeps_turns_apart(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its one program, around an agent of ours."""
+    monkeypatch.setenv("SESSIONGUARD_STORE", "memory:")
+    [program] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    namespace: dict[str, Any] = {"agent": agent}
+    exec(program, namespace)
+    first, second = (Caller(namespace["app"], name, "a", {}).body(b"") for name in ("first", "second"))
+    await settled()
+    alone = list(agent.order)
+    agent.let_go("first", "second")
+    await first.answered()
+    await second.answered()
+
+    assert [["first"], ["first", "second"]] == [alone, agent.order]
+
+
+def test_the_page_is_installed_as_the_readme() -> None:
+    """It has no other command."""
+    commands = [re.findall(r"```console\n(.*?)```", text, re.DOTALL) for text in (README, PAGE)]
+
+    assert commands[0] == commands[1]
+
+
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_every_setting_is_in_the_readme(variable: str) -> None:
+def test_every_setting_is_on_the_page(variable: str) -> None:
     """With the argument that does the same."""
-    assert f"| `{variable.removeprefix('SESSIONGUARD_TURNS_').lower()}` | `{variable}` |" in README
+    assert f"| `{variable.removeprefix('SESSIONGUARD_TURNS_').lower()}` | `{variable}` |" in PAGE
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_every_mode_is_on_the_page(mode: Mode) -> None:
+    """With what it does to a request that comes second."""
+    assert f"\n| `{mode.value}` " in PAGE
