@@ -278,6 +278,15 @@ def test_a_ticket_lapses_unless_it_is_asked_for_again() -> None:
     assert () == row.at(2000 + TICKET).queue
 
 
+def test_a_lease_that_has_run_out_is_given_to_who_waits() -> None:
+    """At the moment it runs out, although the row is kept for the queue."""
+    row = LeaseRow(Lease("dead", 1, 0, 50), queue=(Ticket("b", 10, 10 + TICKET),))
+    row, answer = row.acquire("b", 10, 40, 50, lambda: 2)
+
+    assert answer.granted
+    assert LeaseRow(Lease("b", 2, 50, 60)) == row
+
+
 def test_who_waited_and_asks_twice_has_the_lease_already() -> None:
     """An answer that was lost on its way costs nobody the lease, and the queue is as it was."""
     row, first = LeaseRow().acquire("a", 10, 100, 1000, lambda: 7)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from turns_stage import Agent, Stage, settled
 
+from sessionguard import SessionGuard
 from sessionguard.store import wall_clock
 from sessionguard.stores.memory import MemoryStore
 
@@ -226,6 +227,34 @@ async def test_a_sign_counts_in_every_process(stage: Any, agent: Agent) -> None:
 
     assert not held.task.done()
     assert 3 == max(agent.most.values())
+
+
+async def test_whoever_reaches_a_gate_first_goes_first_though_another_process_opened_the_conversation(
+    stage: Any, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that opened it is held like everybody else. Gates that no plugin has seen find the store in the scope."""
+    monkeypatch.setenv("SESSIONGUARD_DISABLED_PLUGINS", "turns")
+    store = SharedStore()
+    one, other = stage(mode="first", store=store), stage(mode="first", store=store)
+    is_open, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def delayed(scope: Any, receive: Any, send: Any) -> None:
+        is_open.set()
+        await may_go_on.wait()
+        await one.gate(scope, receive, send)
+
+    one.guard = SessionGuard(delayed, store=store)
+    opener = one.post("opener")
+    await is_open.wait()
+    await other.running("stream")
+    may_go_on.set()
+    await settled()
+    held = list(agent.order)
+    agent.let_go("stream", "stream speaks", "opener")
+    await opener.answered()
+
+    assert ["stream"] == held
+    assert "new" == agent.scopes["opener"]["sessionguard"].origin.value
 
 
 async def test_a_sign_does_not_let_whole_turns_of_two_processes_overlap(stage: Any, agent: Agent) -> None:

@@ -14,7 +14,10 @@ from sessionguard.stores.memory import MemoryStore
 
 
 class FarStore(MemoryStore):
-    """As far as the gates know, it is shared by processes. It can be away, and its verbs can be held up."""
+    """As far as the gates know, it is shared by processes. It can be away, and questions can be held up on their way.
+
+    Who asks `between` comes as a lease has been given back, before the gate that had it hears that it was.
+    """
 
     coordination = "host"
 
@@ -23,16 +26,24 @@ class FarStore(MemoryStore):
         self.calls: list[tuple[str, str]] = []
         self.failure: Exception | None = None
         self.renewed = asyncio.Event()
+        self._expected, self._all_came = 0, asyncio.Event()
+        self.between: str | None = None
+        self.answered: list[LeaseAnswer] = []
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
 
     async def acquire(self, name: str, owner: str, duration: int, *, waited: int | None = None) -> LeaseAnswer:
+        await self.may_go_on.wait()
         await self._call("acquire", owner)
         return await super().acquire(name, owner, duration, waited=waited)
 
     async def release(self, name: str, owner: str, *, settled_for: int = 0) -> bool:
         await self._call("release", owner)
-        return await super().release(name, owner, settled_for=settled_for)
+        released = await super().release(name, owner, settled_for=settled_for)
+        between, self.between = self.between, None
+        if between is not None:
+            self.answered.append(await super().acquire(name, between, 60_000, waited=0))
+        return released
 
     async def renew(self, name: str, owner: str, duration: int) -> Lease | None:
         lease = await super().renew(name, owner, duration)
@@ -40,10 +51,17 @@ class FarStore(MemoryStore):
         return lease
 
     async def _call(self, verb: str, owner: str) -> None:
-        await self.may_go_on.wait()
         self.calls.append((verb, owner))
+        self._expected -= verb == "acquire"
+        if self._expected == 0:
+            self._all_came.set()
         if self.failure is not None:
             raise self.failure
+
+    def expect_questions(self, number: int) -> asyncio.Event:
+        """Return what happens when so many more have come."""
+        self._expected, self._all_came = number, asyncio.Event()
+        return self._all_came
 
     @property
     def leases(self) -> list[object]:
@@ -194,6 +212,48 @@ async def test_the_lease_of_a_turn_that_runs_is_renewed(stage: Any, agent: Agent
     assert not second.task.done()
 
 
+async def test_a_long_wait_for_another_process_is_logged_without_the_key(
+    stage: Any, agent: Agent, store: FarStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the position, and for how long the turn over there has been running."""
+    monkeypatch.setattr(asking, "LONG_WAIT", 0.05)
+    one, other = stage(store=store), stage(store=store)
+    await one.running("first", "my-secret-chat")
+    asked = store.expect_questions(20)
+    await other.waiting("second", "my-secret-chat")
+    await asyncio.wait_for(asked.wait(), 10)
+    lines = [message for message in caplog.messages if "has waited" in message]
+
+    assert 1 == len(lines)
+    assert "now at position 1; the turn under way has taken 0." in lines[0]
+    assert "my-secret-chat" not in caplog.text
+    assert agent.scopes["first"]["session_id"] not in caplog.text
+
+
+async def test_where_nothing_is_heard_questions_are_asked_at_jittered_intervals(
+    stage: Any, agent: Agent, store: FarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That grow to a tenth of a second, so that those who wait in many processes do not ask all at once."""
+    pauses: list[float] = []
+
+    async def pause(ahead: object, seconds: float, called: object = None) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(asking, "pause", pause)
+    monkeypatch.setattr(asking, "LONGEST_PAUSE", 0.1)
+    one, other = stage(store=store), stage(store=store)
+    await one.running("first")
+    asked = store.expect_questions(30)
+    other.post("second")
+    await asyncio.wait_for(asked.wait(), 10)
+
+    assert all(0.5 * asking.SHORTEST_PAUSE <= seconds <= 1.5 * 0.1 for seconds in pauses)
+    assert pauses[0] <= 1.5 * asking.SHORTEST_PAUSE
+    assert min(pauses[10:]) >= 0.5 * 0.1
+    assert len({*pauses[10:]}) > 5
+
+
 async def test_who_is_next_in_the_process_has_its_place_before_the_lease_is_free(
     stage: Any, agent: Agent, store: FarStore
 ) -> None:
@@ -211,6 +271,19 @@ async def test_who_is_next_in_the_process_has_its_place_before_the_lease_is_free
 
     assert ["first", "second", "third"] == agent.order
     assert [] == store.leases
+
+
+async def test_who_asks_as_the_lease_is_given_back_does_not_push_in(stage: Any, agent: Agent, store: FarStore) -> None:
+    """Who waits in the process that had it has come before; its place is there already."""
+    play: Stage = stage(store=store)
+    await play.running("first")
+    await play.waiting("second")
+    await asyncio.sleep(0.005)  # The order of a queue is by milliseconds.
+    store.between = "another"
+    agent.let_go("first")
+    await agent.has("second")
+
+    assert [False] == [answer.granted for answer in store.answered]
 
 
 @pytest.mark.parametrize("steps", range(12))

@@ -26,6 +26,18 @@ async def test_a_client_that_leaves_while_it_waits_gives_its_place_up(stage: Any
     assert ["first", "third"] == agent.order
 
 
+async def test_a_place_that_was_given_up_is_free_for_another(stage: Any, agent: Agent) -> None:
+    """Of the places for all conversations together, too."""
+    play = stage(total_limit=1)
+    await play.running("first")
+    second = await play.waiting("second")
+    second.leave()
+    await second.answered()
+    third = await play.waiting("third")
+
+    assert not third.task.done()
+
+
 async def test_a_client_that_leaves_while_its_turn_runs_keeps_it(stage: Any, agent: Agent) -> None:
     """The turn is over when the application returns, since until then it may work on the conversation."""
     play = stage()
