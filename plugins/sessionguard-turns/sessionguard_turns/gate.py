@@ -29,6 +29,7 @@ from sessionguard.policy import Hooks, first_answer, nonsense
 from sessionguard.store import REACH, wall_clock
 from sessionguard_turns.answer import Answer
 from sessionguard_turns.busy import SessionBusy
+from sessionguard_turns.door import Door
 from sessionguard_turns.entrance import Admitted, Entrance
 from sessionguard_turns.leasing import Leasing
 from sessionguard_turns.readahead import ReadAhead
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 REQUESTS = ("http", "websocket")
 ONLY_NEW_ONES = frozenset({Mode.OFF, Mode.FIRST})
-NEVER = -math.inf
 PRIVATE = (Origin.EPHEMERAL, Origin.DEGRADED)
 
 _TOKEN = TOKEN_HEADER.encode()
@@ -66,7 +66,7 @@ class TurnGate:
         self._entrance = Entrance(settings, None)
         self._is_connected = False
         self._mode_hooks: Sequence[HookImplementation] = ()
-        self._old_until = NEVER
+        self.door = Door(self._app, self._gate)
         self._tell_waited: Callable[..., None] | None = None
         self._tell_refused: Callable[..., None] | None = None
 
@@ -98,11 +98,7 @@ class TurnGate:
 
     @markcoroutinefunction
     def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
-        resolution = scope.get("sessionguard")
-        if not isinstance(resolution, Resolution) or (resolution.session_started_at or math.inf) <= self._old_until:
-            # Nearly all requests there are, where only new conversations are gated; it costs them no coroutine.
-            return self._app(scope, receive, send)
-        return self._gate(scope, receive, send, resolution)
+        return self.door.enter(scope, receive, send)
 
     async def _gate(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, resolution: Resolution) -> None:
         # A gate further out that has spoken is not contradicted: the inner one would wait for the outer one's turn.
@@ -118,7 +114,7 @@ class TurnGate:
             return
         if mode is Mode.OFF or (mode is Mode.FIRST and not self._entrance.is_young(resolution)):
             if not self._mode_hooks and self._settings.modes <= ONLY_NEW_ONES:
-                self._old_until = wall_clock() - 1000 * self._settings.wait_timeout
+                self.door.old_until = wall_clock() - math.ceil(1000 * self._settings.wait_timeout)
             await self._app(scope, receive, send)
         else:
             await self._take_turn(scope, receive, send, resolution, mode)

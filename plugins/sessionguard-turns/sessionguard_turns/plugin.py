@@ -33,4 +33,4 @@ class TurnsPlugin:
     ) -> ASGIApp:
         gate = app if isinstance(app, TurnGate) else TurnGate(app, **self._options)
         gate.connect(settings, store, hooks)
-        return gate
+        return gate.door.enter

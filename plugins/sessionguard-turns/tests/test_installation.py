@@ -19,7 +19,7 @@ import sessionguard
 guard = sessionguard.SessionGuard(print)
 spec = importlib.util.find_spec("sessionguard_turns")
 files = spec and os.listdir(os.path.dirname(spec.origin))
-print(json.dumps([type(guard._app).__name__, bool(files) and "py.typed" in files, bool(spec) and spec.origin]))
+print(json.dumps([guard._app.__name__, bool(files) and "py.typed" in files, bool(spec) and spec.origin]))
 """
 
 
@@ -49,6 +49,6 @@ def test_a_guard_has_a_gate_when_the_plugin_is_installed_and_none_when_it_is_not
     subprocess.run([python, "-m", "pip", "uninstall", "--yes", "--quiet", "sessionguard-turns"], check=True)
     without = shown(python, tmp_path)
 
-    assert ["TurnGate", True] == with_it[:2]
+    assert ["enter", True] == with_it[:2]
     assert str(with_it[2]).startswith(str(python.parents[1]))
-    assert ["function", False, False] == without
+    assert ["new_application", False, False] == without

@@ -111,7 +111,7 @@ async def test_a_gate_put_there_by_hand_hears_the_plugins_too(agent: Agent, watc
     agent.let_go("first")
     await Caller(guard, "first", "a", {}).body(b"").answered()
 
-    assert guard._app is gate
+    assert guard._app == gate.door.enter
     assert [("/first", "admitted")] == watcher.waits
 
 
