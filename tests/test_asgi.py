@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
-from sessionguard.asgi import ends_response
+from sessionguard.asgi import Receive, Scope, Send, ends_response, handing_on, single_callable
+from sessionguard.testing import AppProbe, Exchange
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,16 @@ from sessionguard.asgi import ends_response
 )
 def test_a_server_goes_on_to_the_next_request_with_the_last_message(message: dict[str, Any], ends: bool) -> None:
     assert ends_response(message) is ends
+
+
+async def test_what_hands_on_without_a_coroutine_is_an_asgi_3_application() -> None:
+    """A plain function of three arguments would be taken for one of ASGI 2, and called with the scope alone."""
+    probe = AppProbe()
+
+    @handing_on
+    def passing(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return probe(scope, receive, send)
+
+    exchange = await Exchange(single_callable(passing)).run()
+
+    assert exchange.status == 200

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 
-from asgiref.sync import markcoroutinefunction
-
 from sessionguard import Resolution, asgi
 
 NEVER = -1
@@ -27,7 +25,7 @@ class Door:
         self._gate = gate
         self.old_until = NEVER
 
-    @markcoroutinefunction
+    @asgi.handing_on
     def enter(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
         resolution = scope.get("sessionguard")
         if not isinstance(resolution, Resolution) or (resolution.session_started_at or math.inf) <= self.old_until:

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import markcoroutinefunction
-
 from sessionguard import (
     ConfigurationError,
     GuardSettings,
@@ -96,7 +94,7 @@ class TurnGate:
         else:
             log.warning("%s has no leases: turns are kept within one process only", store.location)
 
-    @markcoroutinefunction
+    @asgi.handing_on
     def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
         return self.door.enter(scope, receive, send)
 
