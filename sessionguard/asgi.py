@@ -34,8 +34,8 @@ def single_callable(app: Callable[..., Any]) -> ASGIApp:
 
 
 def handing_on(call: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Mark a plain function that returns what another application returns, so that servers see an ASGI 3 application."""
-    return cast("Callable[..., Awaitable[None]]", markcoroutinefunction(call))
+    """Mark a plain function that returns what another application does, so that it is seen to be an ASGI 3 one."""
+    return markcoroutinefunction(call)
 
 
 def header_values(scope: Scope, name: bytes) -> Iterator[bytes]:
