@@ -91,6 +91,10 @@ async def _served(app: Callable[..., Any], options: dict[str, Any]) -> AsyncIter
         )
         server = Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0)
+        if task.done():  # Without a server every client would wait out its patience.
+            await task
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
