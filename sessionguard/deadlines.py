@@ -78,7 +78,8 @@ class Watch:
         now = self.loop.time()
         for late in [late for late, due in self.waiting.items() if due <= now]:
             del self.waiting[late]
-            if isinstance(late, asyncio.Task):
+            # Not `isinstance`: task factories, and the backport of `asyncio.Runner`, have tasks of other classes.
+            if hasattr(late, "get_coro"):
                 late.cancel()
             elif not late.done():
                 late.set_exception(_late())

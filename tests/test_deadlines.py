@@ -11,6 +11,8 @@ import pytest
 from sessionguard import StoreUnavailable
 from sessionguard.deadlines import bounded, limit
 
+PATIENCE = 5.0
+
 
 def soon(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
@@ -108,6 +110,20 @@ def test_every_loop_keeps_its_own_time() -> None:
         loop.close()
 
     assert 0.05 <= waited < 5
+
+
+async def test_a_task_of_any_class_hears_that_it_is_late() -> None:
+    """Task factories make their own, and so does the backport of `asyncio.Runner` to Python 3.10."""
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, coro, **options: asyncio.tasks._PyTask(coro, loop=loop, **options))
+    try:
+        waits = [asyncio.create_task(ended_after(0.05)) for _ in range(2)]
+    finally:
+        loop.set_task_factory(None)
+    finished, _ = await asyncio.wait(waits, timeout=PATIENCE)
+
+    assert finished == set(waits)
+    assert all(0.05 <= wait.result() < PATIENCE for wait in waits)
 
 
 async def test_what_is_done_when_the_alarm_rings_stays_as_it_is() -> None:
