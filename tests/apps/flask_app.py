@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,24 +115,39 @@ def crash() -> str:
     raise RuntimeError("the application failed")
 
 
-class Uninterrupted:
-    """Lets a request end although its server cancels it.
+class Patient:
+    """Lets requests end although their server has had enough of them.
 
-    A thread of a2wsgi waits until the event loop has taken what it sends. Daphne cancels its requests on SIGTERM and
-    stops the loop, also those whose client has the whole answer already; the thread then waits forever, and Python for
-    the thread.
+    A thread of a2wsgi waits until the event loop has taken what it sends. On SIGTERM Daphne cancels its requests and
+    stops the loop, and Granian stops it when the lifespan is over, also under requests whose clients have the whole
+    answer already; the thread then waits forever, and Python for the thread.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._under_way: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         request = asyncio.ensure_future(self._app(scope, receive, send))
+        self._under_way.add(request)
+        request.add_done_callback(self._under_way.discard)
         while not request.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([request])
         request.result()
 
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        while self._under_way:
+            print("waits for", len(self._under_way), "pending requests", file=sys.stderr, flush=True)
+            await asyncio.wait(self._under_way)
+        await send({"type": "lifespan.shutdown.complete"})
+
 
 flask.register_blueprint(mounted)
-app = Outside(SessionGuard(Uninterrupted(WSGIMiddleware(flask))))
+app = Outside(SessionGuard(Patient(WSGIMiddleware(flask))))

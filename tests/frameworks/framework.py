@@ -150,7 +150,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
     "flask": Framework(
         "flask",
         # WSGI has no WebSockets and no lifespan; a2wsgi puts the scope into the environ, and ends such scopes itself.
-        # On Daphne its threads wait for a loop that has stopped, unless the application lets requests end.
+        # On Daphne and Granian its threads wait for a loop that has stopped, unless the application lets requests end.
         _SCOPE_AND_HEADER | {"environ"},
         has_lifespan=False,
         # `test_client()` speaks WSGI.

@@ -42,19 +42,23 @@ def test_startup_and_shutdown_hooks_run_around_the_requests(
 
 
 @pytest.mark.only("flask")
-def test_daphne_ends_although_a_thread_has_still_to_send(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+@pytest.mark.parametrize(
+    ("name", "sign"),
+    [("daphne", "Killed 1 pending application instances"), ("granian", "waits for 1 pending requests")],
+)
+def test_a_server_ends_although_a_thread_has_still_to_send(
+    tmp_path: Path, record_property: Callable[[str, object], None], name: str, sign: str
 ) -> None:
-    """It cancels what it serves; a client that has the whole answer does not know that its request goes on."""
-    record_property("server", "daphne")
+    """It stops its loop; a client that has the whole answer does not know that its request goes on."""
+    record_property("server", name)
     end = tmp_path / "end"
     os.mkfifo(end)
     env = {"APP_JOURNAL": os.devnull, "SESSIONGUARD_STORE": f"disk://{tmp_path / 'sessions'}"}
-    with serving("daphne", "flask_app:app", tmp_path, env=env) as server:
+    with serving(name, "flask_app:app", tmp_path, env=env) as server:
         url, params = f"{server.url}/early", {"end": str(end)}
         response = httpx.get(url, params=params, headers=new_key(), timeout=30, trust_env=False)
         server.process.terminate()
-        server.wait_until_it_says("Killed 1 pending application instances")
+        server.wait_until_it_says(sign)
         end.write_bytes(b"")
 
         assert "whole" == response.text
