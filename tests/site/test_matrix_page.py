@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from applications.application import APPLICATIONS
-from environments import ENV_LIST, ROOT, setting, siblings
+from environments import ENV_LIST, ROOT, siblings
 from frameworks.framework import BROKEN, FRAMEWORKS
 from matrix.page import BARE, CORE, KINDS
 from matrix.run import IN_PROCESS
@@ -46,11 +46,12 @@ def report(directory: Path, environment: str, served: Mapping[str, int], outcome
 
 
 def write(directory: Path) -> subprocess.CompletedProcess[str]:
-    """Call the program as its environment does."""
-    module, options = setting("matrix-page", "commands").removeprefix("python -m ").split(" ", 1)
-    places = options.format(tox_work_dir=directory, tox_root=directory).split()
+    """Call the program as tox would, if it had its environments in this directory, and wanted the page there."""
+    asked = [sys.executable, "-m", "tox", "config", "-e", "matrix-page", "-k", "commands", "--workdir", str(directory)]
+    answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    options = answer.partition("commands = python -m ")[2].replace(str(ROOT), str(directory)).split()
     (directory / "docs").mkdir()
-    command = [sys.executable, "-m", module, *places]
+    command = [sys.executable, "-m", *options]
     return subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=False)
 
 
