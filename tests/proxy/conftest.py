@@ -77,6 +77,19 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
         yield start
 
 
+class _Server(Server):
+    """Says when it has started."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.has_started.set()
+
+
 @contextlib.asynccontextmanager
 async def _served(app: Callable[..., Any], options: dict[str, Any]) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -89,12 +102,14 @@ async def _served(app: Callable[..., Any], options: dict[str, Any]) -> AsyncIter
             timeout_graceful_shutdown=5,
             **options,
         )
-        server = Server(config)
+        server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not task.done():
-            await asyncio.sleep(0)
+        started = asyncio.create_task(server.has_started.wait())
+        await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():  # Without a server every client would wait out its patience.
+            started.cancel()
             await task
+            raise RuntimeError("the server did not start")
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:

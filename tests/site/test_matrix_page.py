@@ -49,9 +49,9 @@ def write(directory: Path) -> subprocess.CompletedProcess[str]:
     """Call the program as tox would, if it had its environments in this directory, and wanted the page there."""
     asked = [sys.executable, "-m", "tox", "config", "-e", "matrix-page", "-k", "commands", "--workdir", str(directory)]
     answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    options = answer.partition("commands = python -m ")[2].replace(str(ROOT), str(directory)).split()
+    module, environments, page = answer.partition("commands = python -m ")[2].split()
     (directory / "docs").mkdir()
-    command = [sys.executable, "-m", *options]
+    command = [sys.executable, "-m", module, environments, str(directory / Path(page).relative_to(ROOT))]
     return subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=False)
 
 
