@@ -28,7 +28,7 @@ MOST_KNOWN = 8192
 OurHeaders = tuple[asgi.Header, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Passage:
     """What a request takes along: its resolution, what says so in its scope, and the headers that do on both sides."""
 

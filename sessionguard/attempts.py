@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sessionguard.deadlines import bounded
 from sessionguard.errors import ConfigurationError, Refusal, StoreUnavailable
 from sessionguard.records import Reservation, SessionRecord, Touch
-from sessionguard.store import SessionStore
+from sessionguard.store import Offer, SessionStore
 
 ATTEMPT_SECONDS = 0.8
 PAUSE_SECONDS = 0.05
@@ -84,8 +84,9 @@ class StoreAttempts:
         return StoreUnavailable("The session store cannot be used; the server's log says why.")
 
 
-def _nothing_untold(key: str, candidate_id: str, replacing: SessionRecord | None) -> None:
+def _nothing_untold(offers: Sequence[Offer]) -> bool:
     """Those who watch are told of every call, and of how it ended."""
+    return False
 
 
 def _now() -> float:

@@ -19,21 +19,22 @@ class BoundedMap(dict[K, V]):
     def __init__(self, size: int) -> None:
         super().__init__()
         self._size = size
-        self._older: dict[K, V] = {}
+        self.older: dict[K, V] = {}
+        """Those that are forgotten next."""
 
     def find(self, key: K) -> V | None:
         """Return what `get` did not find among the younger half, and make it young again."""
-        value = self._older.get(key)
+        value = self.older.get(key)
         if value is not None:
             self.put(key, value)
         return value
 
     def put(self, key: K, value: V) -> None:
         if len(self) >= self._size:
-            self._older = dict(self)
+            self.older = dict(self)
             self.clear()
         self[key] = value
 
     def forget(self, key: K) -> None:
         self.pop(key, None)
-        self._older.pop(key, None)
+        self.older.pop(key, None)

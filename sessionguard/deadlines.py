@@ -41,7 +41,7 @@ async def bounded(work: Awaitable[T], due: float) -> T:
 
 def limit(waiting: asyncio.Future[Any], due: float) -> Watch:
     """Let `waiting` fail with StoreUnavailable at `due`, or, if it is a task, be cancelled; the answer lifts that."""
-    loop = asyncio.get_running_loop()
+    loop = waiting.get_loop()
     watch = _here.watch
     if watch is None or watch.loop is not loop:
         watch = _here.watch = Watch(loop)

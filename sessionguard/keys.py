@@ -11,6 +11,7 @@ import functools
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 from sessionguard.errors import AgentMismatch, InvalidAgentId, InvalidSessionKey, ReservedSessionKey
@@ -37,10 +38,11 @@ def canonical(raw: str, agent: str | None = None, *, default_agent: str = "main"
     """
     named_agent = agent_id(agent) if agent and agent.strip(" \t") else None
     text = _checked(raw.strip(" \t"), max_length)
-    if text.lower() in UNSCOPED:
-        return text.lower()
+    lowered = text.lower()
+    if lowered in UNSCOPED:
+        return lowered
     rest, owner = text, named_agent or default_agent
-    if text.lower().startswith("agent:"):
+    if lowered.startswith("agent:"):
         rest, owner = _split_scoped(text)
         if named_agent is not None and named_agent != owner:
             raise AgentMismatch(
@@ -48,13 +50,9 @@ def canonical(raw: str, agent: str | None = None, *, default_agent: str = "main"
             )
     if len(rest) > max_length:
         raise _too_long(max_length)
-    segments = rest.lower().split(":")
-    if segments[0] in RESERVED and len(segments) > 1:
-        raise ReservedSessionKey(
-            "The session key cannot use reserved internal session namespaces; choose another prefix."
-        )
-    if "agent" in segments[:-1]:
-        raise InvalidSessionKey("The session key holds 'agent:' in its middle; use it once, as agent:<agent>:<key>.")
+    if ":" not in rest:
+        return f"agent:{owner}:{rest.lower()}"
+    _check_segments(rest.lower().split(":"))
     return f"agent:{owner}:{_fold_case(rest)}"
 
 
@@ -108,9 +106,18 @@ def _checked(text: str, max_length: int) -> str:
         raise _too_long(max_length)
     if not _VISIBLE.fullmatch(text):
         raise InvalidSessionKey("The session key may hold only visible ASCII characters other than the comma.")
-    if "" in text.split(":"):
+    if text[0] == ":" or text[-1] == ":" or "::" in text:
         raise InvalidSessionKey("The session key has an empty segment; remove the stray colon.")
     return text
+
+
+def _check_segments(segments: Sequence[str]) -> None:
+    if segments[0] in RESERVED:
+        raise ReservedSessionKey(
+            "The session key cannot use reserved internal session namespaces; choose another prefix."
+        )
+    if "agent" in segments[:-1]:
+        raise InvalidSessionKey("The session key holds 'agent:' in its middle; use it once, as agent:<agent>:<key>.")
 
 
 def _too_long(max_length: int) -> InvalidSessionKey:

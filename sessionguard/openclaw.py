@@ -5,13 +5,15 @@ It knows how a header may arrive (any case, repeated, padded, empty); what a key
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sessionguard.asgi import Header, Scope
 from sessionguard.errors import InvalidAgentId, InvalidSessionKey, Refusal
 from sessionguard.hookspecs import hookimpl
 
 AGENT_HEADERS = ("x-openclaw-agent-id", "x-openclaw-agent")
+CONTRADICTION = b""
+"""In place of a value, which is never empty."""
 
 
 class OpenClawKeys:
@@ -32,20 +34,21 @@ class OpenClawKeys:
 
         Raises InvalidSessionKey or InvalidAgentId when there are several.
         """
-        found: dict[bytes, set[bytes]] = {}
+        names = self.names
+        found: dict[bytes, bytes] = {}
         for name, value in headers:
-            known = name if name in self.names else name.lower()
-            if known in self.names and (stripped := value.strip(b" \t")):
-                found.setdefault(known, set()).add(stripped)
+            known = name if name in names else name.lower()
+            if known in names and (stripped := value.strip(b" \t")):
+                found[known] = stripped if found.get(known, stripped) == stripped else CONTRADICTION
         raw_key = _first(found, self._key_names, InvalidSessionKey)
         return None if raw_key is None else (raw_key, _first(found, self._agent_names, InvalidAgentId))
 
 
-def _first(found: Mapping[bytes, Collection[bytes]], names: Sequence[bytes], refusal: type[Refusal]) -> str | None:
+def _first(found: Mapping[bytes, bytes], names: Sequence[bytes], refusal: type[Refusal]) -> str | None:
     for name in names:
-        if name in found:
-            if len(found[name]) > 1:
-                raise refusal(f"The header {name.decode()} was sent more than once with different values; send one.")
-            (value,) = found[name]
+        value = found.get(name)
+        if value == CONTRADICTION:
+            raise refusal(f"The header {name.decode()} was sent more than once with different values; send one.")
+        if value is not None:
             return value.decode("latin-1")
     return None

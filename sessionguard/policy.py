@@ -9,7 +9,6 @@ import fnmatch
 import functools
 import inspect
 import re
-import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from sessionguard.codec import is_session_id
 from sessionguard.errors import PolicyFailed, Refusal, SessionForbidden, SessionKeyRequired
 from sessionguard.hookspecs import HookImplementation
 from sessionguard.keys import canonical, row_key
+from sessionguard.minting import random_session_id
 from sessionguard.openclaw import OpenClawKeys
 from sessionguard.records import ExplicitSession, ResolutionRequest
 from sessionguard.settings import GuardSettings
@@ -94,7 +94,7 @@ class RequestPolicy:
         """Mint an id that is not `replacing`; random unless a plugin knows better."""
         plugin, minted = first_answer(self._new_id, session_key) if self._new_id else ("", None)
         if minted is None:
-            return str(uuid.uuid4())
+            return random_session_id()
         if not is_session_id(minted):
             raise nonsense(plugin, "sessionguard_new_session_id", "1 to 256 visible ASCII characters")
         if minted == replacing:

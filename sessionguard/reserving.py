@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from typing import Protocol
 
 from sessionguard.attempts import StoreAttempts
 from sessionguard.errors import StoreUnavailable
 from sessionguard.records import Reservation, ResolutionRequest, SessionRecord
+from sessionguard.singleflight import Flight, SingleFlight
 
 TRIES = 8
 
@@ -19,63 +19,76 @@ class Judge(Protocol):
     def judge(self, request: ResolutionRequest, record: SessionRecord, now: int) -> bool: ...
 
 
-class Reserving:
-    """The offer of `candidate_id` in place of nothing, or of the row that was `observed`.
+class Reserving(Flight[Reservation]):
+    """The offer of `candidate_id` in place of nothing, or of the row that was last seen: `replacing`.
 
     `deadline` is in seconds of the running loop's clock.
     """
 
-    __slots__ = ("_attempts", "_candidate_id", "_deadline", "_insists", "_judge", "_observed", "_request")
+    is_wanted = True
+    """Whoever asked may have left; who comes next will want it."""
 
     def __init__(
         self,
-        attempts: StoreAttempts,
-        judge: Judge,
+        reservations: Reservations,
         request: ResolutionRequest,
         candidate_id: str,
-        observed: SessionRecord | None,
+        replacing: SessionRecord | None,
         deadline: float,
     ) -> None:
-        self._attempts = attempts
-        self._judge = judge
+        super().__init__(reservations, request.row_key)
+        self.candidate_id = candidate_id
+        self.replacing = replacing
+        self._reservations = reservations
         self._request = request
-        self._candidate_id = candidate_id
-        self._observed = observed
         self._deadline = deadline
-        self._insists = False
 
-    def start(self) -> Awaitable[Reservation]:
-        """Offer it, by the shorter way if there is one: nearly always that is all there is to do."""
-        offer = self._attempts.begin_reserve(self._request.row_key, self._candidate_id, self._observed)
-        return self._insist() if offer is None else offer
+    def settle(self, outcome: Reservation | Exception) -> None:
+        """Land, or insist where the offer has failed, or has lost to a session that is over."""
+        if isinstance(outcome, Reservation):
+            if self._is_settled(outcome):
+                self.land(outcome)
+                return
+            self.replacing = outcome.record
+        elif isinstance(outcome, StoreUnavailable) and self.loop.time() >= self._deadline:
+            self.land(None, outcome)
+            return
+        self.insist()
 
-    def go_on(self, done: asyncio.Future[Reservation]) -> Callable[[], Awaitable[Reservation]] | None:
-        """Return how to insist when an offer has failed, or has lost to a session that is over."""
-        if self._insists:
-            return None
-        error = done.exception()
-        if error is None:
-            reservation = done.result()
-            if self._is_settled(reservation):
-                return None
-            self._observed = reservation.record
-        elif isinstance(error, StoreUnavailable) and done.get_loop().time() >= self._deadline:
-            return None
-        return self._insist
+    def insist(self) -> None:
+        self.fly(self._insist())
 
     async def _insist(self) -> Reservation:
-        self._insists = True
+        reserve = self._reservations.attempts.reserve
         for _ in range(TRIES):
-            reservation = await self._attempts.reserve(
-                self._request.row_key, self._candidate_id, self._observed, self._deadline
-            )
+            reservation = await reserve(self.key, self.candidate_id, self.replacing, self._deadline)
             if self._is_settled(reservation):
                 return reservation
-            self._observed = reservation.record
+            self.replacing = reservation.record
         raise contended()
 
     def _is_settled(self, reservation: Reservation) -> bool:
-        return reservation.created or self._judge.judge(self._request, reservation.record, reservation.now)
+        return reservation.created or self._reservations.judge(self._request, reservation.record, reservation.now)
+
+
+class Reservations(SingleFlight[Reserving]):
+    """Those that one guard has under way."""
+
+    def __init__(self, attempts: StoreAttempts, judge: Judge) -> None:
+        super().__init__()
+        self.attempts = attempts
+        self.judge = judge.judge
+
+    def begin(self, flights: Sequence[Reserving]) -> None:
+        """Offer together what departs together, where there is a way to: nearly always that is all there is to do."""
+        try:
+            has_begun = self.attempts.begin_reserve(flights)
+        except Exception:
+            # The next attempt will say what it is, if it is still there.
+            has_begun = False
+        if not has_begun:
+            for flight in flights:
+                flight.insist()
 
 
 def contended() -> StoreUnavailable:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,12 +17,13 @@ from sessionguard.errors import StoreUnavailable
 from sessionguard.freshness import ResetPolicy
 from sessionguard.liveness import LONG_IDLE, Liveness
 from sessionguard.loops import running_loop
+from sessionguard.minting import random_session_id
 from sessionguard.records import Origin, Reservation, Resolution, ResolutionRequest, SessionRecord
-from sessionguard.reserving import TRIES, Reserving, contended
-from sessionguard.singleflight import SingleFlight
+from sessionguard.reserving import TRIES, Reservations, Reserving, contended
 from sessionguard.touches import MILLISECOND, PendingTouches
 
 MOST_KNOWN = 8192
+MUST_BE_TAKEN_OVER = (asyncio.CancelledError, StoreUnavailable)
 
 
 class Mint(Protocol):
@@ -76,7 +76,7 @@ class SessionResolver:
         self._timeout = reserve_timeout
         self._reads_first = reads_first
         self._fail_open = fail_open
-        self._flights: SingleFlight[Reservation] = SingleFlight()
+        self._reservations = Reservations(attempts, self._liveness)
 
     def recall(self, request: ResolutionRequest) -> Established | None:
         """Return the session of an established conversation if that needs no waiting; None if `resolve` must look.
@@ -134,7 +134,7 @@ class SessionResolver:
         except StoreUnavailable:
             if not self._fail_open:
                 raise
-            return Resolution(request.session_key, _private_id(), Origin.DEGRADED, internal=request.internal)
+            return Resolution(request.session_key, random_session_id(), Origin.DEGRADED, internal=request.internal)
 
     async def rebind(self, session_key: str, row_key: str) -> Resolution:
         """Give the conversation a new session, whatever it holds now; there is never a moment without one."""
@@ -155,7 +155,7 @@ class SessionResolver:
         record = await self._attempts.get(request.row_key, deadline)
         if record is not None and await self._liveness.is_fresh(request, record, self._attempts.now, deadline):
             return _resolution(request.session_key, record, Origin.EXISTING, internal=True)
-        return Resolution(request.session_key, _private_id(), Origin.EPHEMERAL, internal=True)
+        return Resolution(request.session_key, random_session_id(), Origin.EPHEMERAL, internal=True)
 
     def _must_be_read(self, request: ResolutionRequest, remembered: SessionRecord | None, reads: bool) -> bool:
         """Whether the store may know more than is `remembered`; of what is not, only where one `reads` at all."""
@@ -165,20 +165,20 @@ class SessionResolver:
         self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float
     ) -> Resolution | None:
         """Share the reservation that is under way, or start it; None means that the row must be looked at again."""
-        flight = self._flights.under_way(request.row_key)
+        flight = self._reservations.under_way(request.row_key)
         leads = flight is None
         if flight is None:
-            flight = self._flights.start(request.row_key, self._reserving(request, observed, deadline))
+            flight = self._start(request, observed, deadline)
         late = flight.departed
-        landing = flight.landing()
+        landing = flight.board()
         watch = limit(landing, deadline)
         try:
             await landing
         finally:
             watch.lift(landing)
-        if late or (not leads and _must_be_taken_over(flight.leg)):
+        if late or (not leads and isinstance(flight.error, MUST_BE_TAKEN_OVER)):
             return None
-        reservation = flight.leg.result()
+        reservation = flight.brought()
         if reservation.created:
             return _resolution(request.session_key, reservation.record, Origin.NEW if flight.claim() else Origin.JOINED)
         await self._liveness.keep_up(request, reservation.record)
@@ -186,22 +186,14 @@ class SessionResolver:
         origin = Origin.EXISTING if unseen and self._came_later(reservation, deadline) else Origin.JOINED
         return _resolution(request.session_key, reservation.record, origin)
 
+    def _start(self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float) -> Reserving:
+        candidate_id = self._mint(request.session_key, observed.session_id if observed else None)
+        return self._reservations.start(Reserving(self._reservations, request, candidate_id, observed, deadline))
+
     def _came_later(self, reservation: Reservation, deadline: float) -> bool:
         """Whether the request that has this deadline arrived when the session that stands had already begun."""
         waited = asyncio.get_running_loop().time() - (deadline - self._timeout)
         return reservation.now - reservation.record.session_started_at > 1000 * waited + 1
-
-    def _reserving(self, request: ResolutionRequest, observed: SessionRecord | None, deadline: float) -> Reserving:
-        candidate_id = self._mint(request.session_key, observed.session_id if observed else None)
-        return Reserving(self._attempts, self._liveness, request, candidate_id, observed, deadline)
-
-
-def _must_be_taken_over(leg: asyncio.Future[Reservation]) -> bool:
-    return leg.cancelled() or isinstance(leg.exception(), StoreUnavailable)
-
-
-def _private_id() -> str:
-    return str(uuid.uuid4())
 
 
 def _resolution(session_key: str, record: SessionRecord, origin: Origin, internal: bool = False) -> Resolution:

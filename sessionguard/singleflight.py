@@ -6,89 +6,105 @@ keyed by event loop, so no future is ever awaited in a loop it does not belong t
 
 from __future__ import annotations
 
+import abc
 import asyncio
-import functools
 import os
 import weakref
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
-
-
-class Work(Protocol[T]):
-    """What a flight is for."""
-
-    def start(self) -> Awaitable[T]:
-        """Begin; what is returned is awaited in the loop that runs."""
-
-    def go_on(self, done: asyncio.Future[T]) -> Callable[[], Awaitable[T]] | None:
-        """Return what is left to begin when this is done, None if it is what the flight was for."""
+F = TypeVar("F", bound="Flight[Any]")
 
 
 class Flight(Generic[T]):
-    """Work in the air, or about to be: those who ask in the same turn of the loop depart together.
+    """Work for `key`, one of `flights`, in the air or about to be.
 
-    When it has `departed` its effects may have begun: who boards later must check the result before using it. `leg` is
-    what it does since then. `claim` is true for the first who asks, so that exactly one of those aboard can take what
-    there is only one of.
+    When it has `departed` its effects may have begun: who boards later must check the result before using it. In the
+    end it lands, with a result or with an `error`. `claim` is true for the first who asks, so that exactly one of those
+    aboard can take what there is only one of.
     """
 
-    __slots__ = ("_aboard", "_claimed", "departed", "leg", "place", "work")
+    departed = False
+    error: BaseException | None = None
+    _result: T | None = None
+    _leg: asyncio.Future[T] | None = None
+    _claimed = False
 
-    def __init__(self, place: tuple[asyncio.AbstractEventLoop, str], work: Work[T]) -> None:
-        self.place = place
-        self.work = work
-        self.leg: asyncio.Future[T]
-        self.departed = False
-        self._claimed = False
+    def __init__(self, flights: SingleFlight[Any], key: str) -> None:
+        self.key = key
+        self.loop = asyncio.get_running_loop()
+        self._flights = flights
         self._aboard: list[asyncio.Future[None]] = []
 
-    def landing(self) -> asyncio.Future[None]:
+    @property
+    def is_over(self) -> bool:
+        """Whether the work is done, and the landing only waits for the next turn of the loop."""
+        return self._leg is not None and self._leg.done()
+
+    def board(self) -> asyncio.Future[None]:
         """Return a future that is done when this flight has landed, however that went; the caller may cancel it."""
-        landed = self.place[0].create_future()
+        landed = self.loop.create_future()
         self._aboard.append(landed)
         return landed
 
-    def land(self) -> None:
-        """Let everybody out; a failure that nobody asks for is no news."""
-        if not self.leg.cancelled():
-            self.leg.exception()
+    def fly(self, work: Awaitable[T]) -> None:
+        """Land with whatever comes of this."""
+        self._leg = asyncio.ensure_future(work)
+        self._leg.add_done_callback(self._arrive)
+
+    def land(self, result: T | None, error: BaseException | None = None) -> None:
+        """Let everybody out."""
+        self._result, self.error = result, error
+        self._flights.landed(self)
         for landed in self._aboard:
             if not landed.done():
                 landed.set_result(None)
+
+    def brought(self) -> T:
+        """Return what the flight has landed with; raises its error."""
+        if self.error is not None:
+            raise self.error
+        return cast("T", self._result)
 
     def claim(self) -> bool:
         first, self._claimed = not self._claimed, True
         return first
 
+    def _arrive(self, leg: asyncio.Future[T]) -> None:
+        error = asyncio.CancelledError() if leg.cancelled() else leg.exception()
+        self.land(None if error else leg.result(), error)
 
-class SingleFlight(Generic[T]):
-    """The flights in the air; a landed one leaves nothing behind."""
+
+class SingleFlight(abc.ABC, Generic[F]):
+    """The flights in the air, and those that depart with the next turn of their loop; a landed one leaves nothing."""
 
     def __init__(self) -> None:
         _everybodys.add(self)
-        self._flights: dict[tuple[asyncio.AbstractEventLoop, str], Flight[T]] = {}
-        self._departing: dict[asyncio.AbstractEventLoop, list[Flight[T]]] = {}
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, str], F] = {}
+        self._departing: dict[asyncio.AbstractEventLoop, list[F]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
+
+    @abc.abstractmethod
+    def begin(self, flights: Sequence[F]) -> None:
+        """Begin the work of those that depart together; each of them must land in the end."""
 
     def forget(self) -> None:
         """Drop everything; for a forked child, in which the loops of its parent never turn again."""
         self._flights.clear()
         self._departing.clear()
 
-    def under_way(self, key: str) -> Flight[T] | None:
+    def under_way(self, key: str) -> F | None:
         """Return the flight for `key` in this loop."""
         flight = self._flights.get((asyncio.get_running_loop(), key))
-        # One whose work is done lands with the next turn of the loop: who comes between would be told what was.
-        return None if flight is None or (flight.departed and flight.leg.done()) else flight
+        # Who boards one whose work is done would be told what was.
+        return None if flight is None or flight.is_over else flight
 
-    def start(self, key: str, work: Work[T]) -> Flight[T]:
-        """Return a flight for `key` that departs with the next turn of the loop."""
-        loop = asyncio.get_running_loop()
-        flight = self._flights[loop, key] = Flight((loop, key), work)
+    def start(self, flight: F) -> F:
+        loop = flight.loop
+        self._flights[loop, flight.key] = flight
         if loop in self._departing:
             self._departing[loop].append(flight)
         else:
@@ -96,27 +112,17 @@ class SingleFlight(Generic[T]):
             loop.call_soon(self._depart, loop)
         return flight
 
+    def landed(self, flight: F) -> None:
+        place = flight.loop, flight.key
+        # Another one may have started since the work of this one was done.
+        if self._flights.get(place) is flight:
+            del self._flights[place]
+
     def _depart(self, loop: asyncio.AbstractEventLoop) -> None:
-        for flight in self._departing.pop(loop, ()):
+        flights = self._departing.pop(loop, ())
+        for flight in flights:
             flight.departed = True
-            self._fly(flight, flight.work.start)
-
-    def _fly(self, flight: Flight[T], begin: Callable[[], Awaitable[T]]) -> None:
-        try:
-            flight.leg = asyncio.ensure_future(begin())
-        except Exception as error:
-            flight.leg = flight.place[0].create_future()
-            flight.leg.set_exception(error)
-        flight.leg.add_done_callback(functools.partial(self._arrive, flight))
-
-    def _arrive(self, flight: Flight[T], leg: asyncio.Future[T]) -> None:
-        onward = None if leg.cancelled() else flight.work.go_on(leg)
-        if onward is not None:
-            self._fly(flight, onward)
-            return
-        if self._flights.get(flight.place) is flight:
-            del self._flights[flight.place]
-        flight.land()
+        self.begin(flights)
 
 
 _everybodys: weakref.WeakSet[SingleFlight[Any]] = weakref.WeakSet()

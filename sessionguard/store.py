@@ -14,7 +14,7 @@ import abc
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from time import time_ns
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from sessionguard.records import Diagnosis, Reservation, Retirement, SessionRecord, Touch
 
@@ -25,6 +25,43 @@ REACH: tuple[Coordination, ...] = ("process", "host", "cluster")
 def wall_clock() -> int:
     """Return the time of this host in milliseconds since the epoch."""
     return time_ns() // 1_000_000
+
+
+class Offer(Protocol):
+    """A candidate for a conversation, and who wants to know what became of it; see `SessionStore.reserve`."""
+
+    key: str
+    candidate_id: str
+    replacing: SessionRecord | None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it; otherwise it need not be made."""
+
+    def settle(self, outcome: Reservation | Exception) -> None:
+        """Hear what stands now, or why nobody knows."""
+
+
+class AwaitedOffer:
+    """An offer that one caller awaits: the `future` is of the loop that runs."""
+
+    def __init__(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> None:
+        self.key = key
+        self.candidate_id = candidate_id
+        self.replacing = replacing
+        self.future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_wanted(self) -> bool:
+        return not self.future.cancelled()
+
+    def settle(self, outcome: Reservation | Exception) -> None:
+        if self.future.done():
+            return
+        if isinstance(outcome, Reservation):
+            self.future.set_result(outcome)
+        else:
+            self.future.set_exception(outcome)
 
 
 class SessionStore(abc.ABC):
@@ -70,14 +107,13 @@ class SessionStore(abc.ABC):
         its id is `candidate_id`, and that clock.
         """
 
-    def begin_reserve(
-        self, key: str, candidate_id: str, replacing: SessionRecord | None
-    ) -> asyncio.Future[Reservation] | None:
-        """Begin what `reserve` does and return the future of it, where that costs less; None if it has to be awaited.
+    def begin_reserve(self, offers: Sequence[Offer]) -> bool:
+        """Begin what `reserve` does for all of these, if that costs less than each alone; False if it does not.
 
-        It ends by itself, in bounded time, and it may fail with whatever `reserve` raises.
+        Each of them is settled in the loop that runs, in bounded time, with its reservation or with whatever `reserve`
+        raises; what one of them meets is nothing to the others.
         """
-        return None
+        return False
 
     @abc.abstractmethod
     async def touch(self, updates: Sequence[Touch]) -> None:

@@ -58,6 +58,7 @@ FLOORS = {
     "ear": 0,
     "errors": 0,
     "leases": 0,
+    "minting": 0,
     "records": 0,
     "reserving": 3,
     "singleflight": 0,

@@ -250,6 +250,18 @@ async def test_a_pickled_key_is_never_unpickled(directory: Path, tmp_path: Path)
     assert not (tmp_path / "bomb").exists()
 
 
+async def test_a_row_is_written_as_the_disk_itself_would_write_it(directory: Path) -> None:
+    """Statements of our own bypass diskcache on the way in, and nothing else may tell that they do."""
+    store = DiskStore(directory)
+    record = (await store.reserve(KEY, "id", None)).record
+    await store.aclose()
+    disk = StrictDisk(str(directory))
+    with contextlib.closing(sqlite3.connect(directory / "cache.db")) as connection:
+        row = connection.execute("SELECT key, raw, size, mode, filename, value FROM Cache").fetchone()
+
+    assert row == (*disk.put(KEY), *disk.store(record, read=False))
+
+
 def test_the_disk_refuses_what_this_package_never_writes(directory: Path) -> None:
     """Keys are text and values are records; a file is never named, and never removed because a row names it."""
     directory.mkdir()

@@ -28,7 +28,7 @@ from sessionguard.cli.doctor.header import check as check_headers
 from sessionguard.cli.doctor.start_method import check as check_start
 from sessionguard.cli.doctor.transcripts import check as check_transcripts
 from sessionguard.stores.disk.store import DiskStore
-from sessionguard.stores.embedded import place, threads
+from sessionguard.stores.embedded import jobs, place
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
 
@@ -301,7 +301,7 @@ def test_a_store_that_is_not_there_yet_is_yellow_and_not_made(tmp_path: Path) ->
 @pytest.mark.usefixtures("brief")
 def test_a_store_that_does_not_answer_is_tried_again_later(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
     """75 tells a script to come back; what was found is reported."""
-    monkeypatch.setattr(threads, "JOB_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)
     with contextlib.closing(sqlite3.connect(practice.directory / "cache.db", isolation_level=None)) as intruder:
         intruder.execute("BEGIN IMMEDIATE")
         code, found = practice.found()
@@ -463,7 +463,7 @@ def test_a_racer_tells_what_it_was_told(
     practice: Practice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A call that gets no answer has no id."""
-    monkeypatch.setattr(threads, "JOB_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)
     turns = [["doctor//new", None], ["default//agent:main:a", ["id", 1, 2]]]
     plan = json.dumps({"url": practice.url, "seconds": 0.0, "turns": turns})
     disabled: list[int] = []

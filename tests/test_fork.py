@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from errand import Errand
+from errand import Errands
 
 from sessionguard import StoreUnavailable, singleflight, touches
 from sessionguard.stores.embedded.threads import StoreThreads, Tenancy
@@ -196,7 +196,7 @@ assert len(guard._resolver._touches) == 1
 child = os.fork()
 if child == 0:
     assert len(guard._resolver._touches) == 0
-    assert len(guard._resolver._flights) == 0
+    assert len(guard._resolver._reservations) == 0
     os._exit(0 if asyncio.run(serve()) == before else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -258,8 +258,8 @@ async def test_a_child_forgets_what_its_parent_was_doing() -> None:
 
     pending = touches.PendingTouches(ignore, 60_000)
     pending.note("key", "id", 0)
-    flights: singleflight.SingleFlight[None] = singleflight.SingleFlight()
-    flights.start("key", Errand(lambda: asyncio.sleep(0)))
+    flights = Errands()
+    flights.run("key", lambda: asyncio.sleep(0))
     touches._forget_all()
     singleflight._forget_all()
 

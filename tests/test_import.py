@@ -28,7 +28,7 @@ from sessionguard.cli import import_report
 from sessionguard.cli.gateway.entry import entry_of, record_of
 from sessionguard.keys import canonical, row_key
 from sessionguard.stores.disk.store import DiskStore
-from sessionguard.stores.embedded import threads
+from sessionguard.stores.embedded import jobs
 from sessionguard.stores.memory import MemoryStore
 
 Write = Callable[[Path, Mapping[str, Any]], Path]
@@ -313,7 +313,7 @@ def test_a_store_that_cannot_adopt_is_a_wrong_call(gateway: Gateway, monkeypatch
 
 def test_a_store_that_does_not_answer_is_tried_again_later(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the same command then goes on."""
-    monkeypatch.setattr(threads, "JOB_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)
     monkeypatch.setattr(copying_module, "PAUSE_SECONDS", 0.0)
     gateway.put("default//x", SessionRecord("x", 1, 1))
     with contextlib.closing(sqlite3.connect(gateway.directory / "store" / "cache.db", isolation_level=None)) as other:

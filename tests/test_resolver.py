@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from errand import Errand
+from errand import Errand, Errands
 
 from sessionguard import (
     CorruptRecord,
@@ -28,8 +29,9 @@ from sessionguard import (
     hookimpl,
 )
 from sessionguard.records import ResolutionRequest
+from sessionguard.reserving import Reservations
 from sessionguard.resolver import LONG_IDLE, TRIES
-from sessionguard.singleflight import Flight, SingleFlight
+from sessionguard.store import Offer
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import AppProbe, Exchange
 from sessionguard.touches import MILLISECOND
@@ -84,13 +86,22 @@ class Wire(MemoryStore):
         )
         return reservation
 
-    def begin_reserve(
-        self, key: str, candidate_id: str, replacing: SessionRecord | None
-    ) -> asyncio.Future[Reservation] | None:
-        return asyncio.ensure_future(self.reserve(key, candidate_id, replacing)) if self.begins else None
+    def begin_reserve(self, offers: Sequence[Offer]) -> bool:
+        for offer in offers if self.begins else ():
+            task = asyncio.ensure_future(self.reserve(offer.key, offer.candidate_id, offer.replacing))
+            task.add_done_callback(functools.partial(_settle, offer))
+        return self.begins
 
     async def touch(self, updates: Any) -> None:
         await self._pass("touch", lambda: MemoryStore.touch(self, updates))
+
+
+def _settle(offer: Offer, task: asyncio.Task[Reservation]) -> None:
+    if task.cancelled():
+        offer.settle(StoreUnavailable("cancelled"))
+    else:
+        error = task.exception()
+        offer.settle(error if isinstance(error, Exception) else task.result())
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["awaited", "begun"])
@@ -560,7 +571,7 @@ async def test_a_reservation_that_cannot_be_begun_is_offered_again(monkeypatch: 
     """Whatever it is that a store raises, before it has anything to wait for."""
     world = World()
 
-    def fail(key: str, candidate_id: str, replacing: SessionRecord | None) -> None:
+    def fail(offers: Sequence[Offer]) -> bool:
         raise OSError("no thread")
 
     monkeypatch.setattr(world.store, "begin_reserve", fail)
@@ -585,7 +596,7 @@ async def test_nothing_is_offered_again_when_nobody_waits_any_more() -> None:
         await process.resolve()
     asked = world.store.calls["reserve"]
     late.set()
-    while len(process.resolver._flights):
+    while len(process.resolver._reservations):
         await asyncio.sleep(0)
 
     assert world.store.calls["reserve"] == asked
@@ -707,13 +718,16 @@ async def test_a_caller_who_arrives_late_waits_no_longer_than_his_own_time() -> 
         await process.resolve()
 
 
-async def test_a_reservation_that_hangs_costs_its_followers_their_deadline_and_no_more() -> None:
+async def test_a_reservation_that_hangs_costs_its_followers_their_deadline_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whatever the one in front is doing."""
+    monkeypatch.setattr(Reservations, "begin", lambda self, flights: None)
     process = World().process(timeout=0.1)
-    flight = process.resolver._flights.start(ROW, Errand(lambda: asyncio.sleep(60)))  # type: ignore[arg-type]
-    with pytest.raises(StoreUnavailable, match="in time"):
-        await process.resolve()
-    flight.leg.cancel()
+    answers = await asyncio.gather(process.resolve(), process.resolve(), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 2
+    assert all("in time" in str(answer) for answer in answers)
 
 
 async def test_failing_open_gives_private_ids_and_says_degraded() -> None:
@@ -776,7 +790,7 @@ async def test_the_first_caller_may_be_cancelled_at_every_await(state: str) -> N
         assert row is not None
         assert ids(resolutions) == {row.session_id}
         assert origins(resolutions)[Origin.NEW] <= 1
-        assert len(process.resolver._flights) == 0
+        assert len(process.resolver._reservations) == 0
 
 
 async def test_a_first_caller_who_leaves_hands_new_to_the_next() -> None:
@@ -824,8 +838,8 @@ async def test_a_cancelled_reservation_is_taken_over() -> None:
     tasks = [asyncio.ensure_future(process.resolve()) for _ in range(3)]
     while not world.store.calls["reserve"]:
         await asyncio.sleep(0)
-    for flight in list(process.resolver._flights._flights.values()):
-        flight.leg.cancel()
+    for task in asyncio.all_tasks() - {asyncio.current_task(), *tasks}:
+        task.cancel()
     hold.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     resolutions = [answer for answer in answers if isinstance(answer, Resolution)]
@@ -836,16 +850,17 @@ async def test_a_cancelled_reservation_is_taken_over() -> None:
 
 def test_event_loops_share_no_flight() -> None:
     """A future is awaited in its own loop only, and that one may have stopped turning."""
-    flights: SingleFlight[str] = SingleFlight()
+    flights = Errands()
 
-    async def fly(name: str) -> tuple[bool, Flight[str]]:
+    async def fly(name: str) -> tuple[bool, Errand[str]]:
         is_free = flights.under_way(ROW) is None
-        flight = flights.start(ROW, Errand(lambda: asyncio.sleep(0, name)))
+        flight = flights.run(ROW, lambda: asyncio.sleep(0, name))
         await asyncio.sleep(0)
         return is_free, flight
 
-    async def landed(flight: Flight[str]) -> str:
-        return await flight.leg
+    async def landed(flight: Errand[str]) -> str:
+        await flight.board()
+        return flight.brought()
 
     with contextlib.closing(asyncio.new_event_loop()) as first, contextlib.closing(asyncio.new_event_loop()) as second:
         started = [loop.run_until_complete(fly(name)) for loop, name in ((first, "first"), (second, "second"))]
@@ -859,19 +874,22 @@ def test_event_loops_share_no_flight() -> None:
 
 async def test_nobody_boards_a_flight_whose_work_is_done() -> None:
     """Between the end of the work and the landing the next one begins, and the first takes nothing of it away."""
-    flights: SingleFlight[str] = SingleFlight()
+    flights = Errands()
     done = asyncio.get_running_loop().create_future()
-    first = flights.start(ROW, Errand(lambda: done))
+    first = flights.run(ROW, lambda: done)
+    landings = [first.board()]
     await asyncio.sleep(0)
     done.set_result("first")
     has_landed, under_way = not len(flights), flights.under_way(ROW)
-    second = flights.start(ROW, Errand(lambda: asyncio.sleep(0.01, "second")))
+    second = flights.run(ROW, lambda: asyncio.sleep(0.01, "second"))
+    landings.append(second.board())
     for _ in range(3):
         await asyncio.sleep(0)
 
     assert (has_landed, under_way) == (False, None)
     assert flights.under_way(ROW) is second
-    assert [await first.leg, await second.leg] == ["first", "second"]
+    await asyncio.gather(*landings)
+    assert [first.brought(), second.brought()] == ["first", "second"]
 
 
 async def test_a_caller_is_served_at_whatever_turn_of_the_loop_he_comes() -> None:
@@ -899,4 +917,4 @@ async def test_idle_keys_cost_no_memory() -> None:
     await process.touches.flush()
 
     assert len(process.touches) == 0
-    assert len(process.resolver._flights) == 0
+    assert len(process.resolver._reservations) == 0

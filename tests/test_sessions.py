@@ -19,7 +19,7 @@ from sessionguard import plugins as plugins_module
 from sessionguard.cli.moments import moment, span
 from sessionguard.keys import fingerprint, row_key
 from sessionguard.stores.disk.store import DiskStore
-from sessionguard.stores.embedded import threads
+from sessionguard.stores.embedded import jobs
 
 NOW = int(time.time() * 1000)
 DAY = 86_400_000
@@ -399,7 +399,7 @@ def test_a_row_that_does_not_decode_is_a_finding(desk: Desk) -> None:
 
 def test_a_store_that_does_not_answer_is_tried_again_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """75 tells a script to come back."""
-    monkeypatch.setattr(threads, "JOB_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)
     with contextlib.closing(sqlite3.connect(desk.directory / "cache.db", isolation_level=None)) as intruder:
         intruder.execute("BEGIN IMMEDIATE")
         result = desk("reset", "b")

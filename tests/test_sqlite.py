@@ -22,6 +22,7 @@ from sessionguard import (
     StoreUnavailable,
 )
 from sessionguard.codec import encode
+from sessionguard.store import AwaitedOffer
 from sessionguard.stores.embedded import place
 from sessionguard.stores.embedded.generations import beside
 from sessionguard.stores.sqlite import SqliteStore
@@ -81,6 +82,23 @@ async def test_who_waits_for_the_lock_sees_at_once_that_somebody_else_has_won(di
     await store.aclose()
 
     assert (reservation.record, reservation.created) == (theirs, False)
+
+
+async def test_what_stands_does_not_wait_for_the_lock_with_what_is_new(directory: Path) -> None:
+    """Although both were asked for in the same turn of the loop."""
+    store = SqliteStore(directory)
+    await store.reserve(KEY, "theirs", None)
+    old, new = AwaitedOffer(KEY, "mine", None), AwaitedOffer(KEY + "-new", "mine", None)
+    with beside(directory / "sessions.db").open() as generations:
+        fcntl.flock(generations, fcntl.LOCK_EX)
+        store.begin_reserve([old, new])
+        answered = await old.future
+        waits = not new.future.done()
+    created = (await new.future).created
+    await store.aclose()
+
+    assert (answered.created, answered.record.session_id) == (False, "theirs")
+    assert (waits, created) == (True, True)
 
 
 @pytest.mark.parametrize("value", ["text", b"\xc1", 7], ids=["text", "no msgpack", "a number"])

@@ -23,7 +23,7 @@ from sessionguard import copying as copying_module
 from sessionguard import plugins as plugins_module
 from sessionguard.records import Retirement
 from sessionguard.stores.disk.store import DiskStore
-from sessionguard.stores.embedded import threads
+from sessionguard.stores.embedded import jobs
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
 
@@ -274,7 +274,7 @@ def test_a_store_that_does_not_answer_is_tried_again_later(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """75 tells a script to come back."""
-    monkeypatch.setattr(threads, "JOB_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)
     monkeypatch.setattr(copying_module, "PAUSE_SECONDS", 0.0)
     asyncio.run(reserve(SqliteStore(place.target), KEYS[5]))
     with contextlib.closing(sqlite3.connect(place.target / "sessions.db", isolation_level=None)) as intruder:

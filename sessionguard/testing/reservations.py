@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from sessionguard.records import Reservation, SessionRecord, Touch
-from sessionguard.store import SessionStore
+from sessionguard.store import AwaitedOffer, SessionStore
 from sessionguard.testing.scenario import KEY, OBSERVATIONS, observations, scenario, tick
 
 CONTENDERS = 32
@@ -62,12 +63,23 @@ class ReservationContract:
         wins = standing in ("absent", "ours") or observed == "the standing row"
 
         for _ in range(times):
-            begun = store.begin_reserve(KEY, "ours", replacing) if begins else None
-            reservation = await (begun or store.reserve(KEY, "ours", replacing))
+            offer = AwaitedOffer(KEY, "ours", replacing)
+            [reservation] = await _reserved(store, [offer], begins=begins)
 
         assert reservation.created is wins
         assert reservation.record.session_id == ("ours" if wins else "theirs")
         assert await store.get(KEY) == reservation.record
+
+    @scenario
+    async def test_reservations_that_begin_together_end_each_for_itself(self, store: SessionStore) -> None:
+        theirs = (await store.reserve(KEY, "theirs", None)).record
+        offered = [(KEY, "late"), (KEY + "-1", "first"), (KEY + "-1", "second"), (KEY + "-2", "third")]
+        late, first, second, third = await _reserved(store, [AwaitedOffer(key, id_, None) for key, id_ in offered])
+
+        assert (late.record, late.created) == (theirs, False)
+        assert [first.created, second.created].count(True) == 1
+        assert first.record == second.record
+        assert (third.record.session_id, third.created) == ("third", True)
 
     @scenario
     async def test_a_repeated_reservation_keeps_the_row_as_it_is(self, store: SessionStore) -> None:
@@ -126,3 +138,10 @@ class ReservationContract:
 
         assert sum(reservation.created for reservation in reservations) == 1
         assert len({reservation.record.session_id for reservation in reservations}) == 1
+
+
+async def _reserved(store: SessionStore, offers: Sequence[AwaitedOffer], *, begins: bool = True) -> list[Reservation]:
+    """Reserve as a guard does: together where the store can, else each alone."""
+    if begins and store.begin_reserve(offers):
+        return await asyncio.gather(*(offer.future for offer in offers))
+    return await asyncio.gather(*(store.reserve(offer.key, offer.candidate_id, offer.replacing) for offer in offers))

@@ -56,7 +56,7 @@ async def hurried(scope: Any, receive: Any, send: Any) -> None:
 
 def is_reserving(scope: Any) -> bool:
     key = dict(scope["headers"])[b"x-openclaw-session-key"].decode()
-    return any(row_key.endswith(f":{key}") for _, row_key in guard._resolver._flights._flights)
+    return any(row_key.endswith(f":{key}") for _, row_key in guard._resolver._reservations._flights)
 
 
 def held() -> dict[str, int]:
@@ -65,7 +65,7 @@ def held() -> dict[str, int]:
         "tasks": len(asyncio.all_tasks()) - 1,
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "threads": threading.active_count(),
-        "flights": len(guard._resolver._flights),
+        "flights": len(guard._resolver._reservations),
         "flushes": len(guard._resolver._touches._flushes),
         "jobs": sum(thread._queue.qsize() for thread in THREADS.running.values()),
         "locks": int(THREADS.lock.locked()),

@@ -38,7 +38,7 @@ class RememberedRows(BoundedMap[str, Remembered]):
 
     def find(self, key: str) -> Remembered | None:
         found = super().find(key)
-        if found is None and (written := self.unasked.get(key) or self.unasked.find(key)) is not None:
+        if found is None and (written := self.unasked.get(key) or self.unasked.older.get(key)) is not None:
             session_id, started_at, updated_at, slot, generation = written
             found = SessionRecord(session_id, started_at, updated_at), self._slots, slot, generation
             self.unasked.forget(key)
@@ -50,7 +50,8 @@ class RememberedRows(BoundedMap[str, Remembered]):
         self.unasked.forget(key)
 
     def written(self, key: str, record: SessionRecord, slot: int, generation: int) -> None:
-        super().forget(key)
+        self.pop(key, None)
+        self.older.pop(key, None)
         self.unasked.put(key, (record.session_id, record.session_started_at, record.updated_at, slot, generation))
 
 
@@ -95,14 +96,16 @@ class CoherentMemory:
         slots = generations.slots
         before = [(key, slot := slot_of(key), slots[slot]) for key in keys]
         found = read(keys)
-        self._absent = {key: (slot, generation) for key, slot, generation in before if key not in found}
+        absent = self._absent = {}
         for key, slot, generation in before:
             record = found.get(key)
             if generation & 1:
                 generations.heal(slot)
+            if record is None:
+                absent[key] = slot, generation
             elif not isinstance(record, SessionRecord):
                 self._rows.forget(key)
-            elif slots[slot] == generation:
+            elif slots[slot] == generation and not generation & 1:
                 self._rows.put(key, (record, slots, slot, generation))
         return found
 

@@ -19,13 +19,13 @@ class Rows:
         self.database = database
         self._found = found
         self._changed: dict[str, SessionRecord | None] = {}
-        self._moved: set[str] = set()
+        self._moved: dict[str, SessionRecord | None] = {}
         self._all_moved = False
 
     @property
     def moved(self) -> Mapping[str, SessionRecord | None] | None:
         """The conversations that were given another session, with their rows, or none; None for all there are."""
-        return None if self._all_moved else {key: self.get(key) for key in self._moved}
+        return None if self._all_moved else self._moved
 
     def get(self, key: str) -> SessionRecord | None:
         """Return the row as it is by now; raises CorruptRecord for one that this package did not write."""
@@ -40,8 +40,7 @@ class Rows:
 
     def put(self, key: str, row: SessionRecord) -> None:
         """Give the conversation this session."""
-        self._found[key] = self._changed[key] = row
-        self._moved.add(key)
+        self._found[key] = self._changed[key] = self._moved[key] = row
 
     def touch(self, key: str, row: SessionRecord) -> None:
         """Say that the session was used; it stays the one it is."""
@@ -49,8 +48,7 @@ class Rows:
 
     def delete(self, key: str) -> None:
         self._found.pop(key, None)
-        self._changed[key] = None
-        self._moved.add(key)
+        self._changed[key] = self._moved[key] = None
 
     def flush(self) -> None:
         """Write what was changed, in a transaction."""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from sessionguard.errors import CorruptRecord
 from sessionguard.records import Reservation, Retirement, SessionRecord, Touch
-from sessionguard.store import AdoptingStore, RetirableStore, wall_clock
+from sessionguard.store import AdoptingStore, AwaitedOffer, Offer, RetirableStore, wall_clock
 from sessionguard.stores.embedded import place, url
 from sessionguard.stores.embedded.database import Database
 from sessionguard.stores.embedded.leases import EmbeddedLeases, LeaseFile
+from sessionguard.stores.embedded.offers import Offers
 from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.threads import THREADS, Tenancy
 
@@ -95,14 +96,13 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
         return await self._serve((key,), lambda rows: rows.get(key), writes=False)
 
     async def reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None) -> Reservation:
-        return await self.begin_reserve(key, candidate_id, replacing)
+        offer = AwaitedOffer(key, candidate_id, replacing)
+        self.begin_reserve([offer])
+        return await offer.future
 
-    def begin_reserve(
-        self, key: str, candidate_id: str, replacing: SessionRecord | None
-    ) -> asyncio.Future[Reservation]:
-        look = functools.partial(self._look, key, candidate_id, replacing)
-        reserve = functools.partial(self._reserve, key, candidate_id, replacing)
-        return self._tenancy.submit((key,), look, writes=False, otherwise=reserve, serves=True)
+    def begin_reserve(self, offers: Sequence[Offer]) -> bool:
+        self._tenancy.accept(Offers(offers, self._clock, self._sweep))
+        return True
 
     async def adopt(self, key: str, record: SessionRecord, replacing: SessionRecord | None) -> SessionRecord:
         def adopt(rows: Rows) -> SessionRecord:
@@ -164,21 +164,6 @@ class EmbeddedStore(EmbeddedLeases, AdoptingStore, RetirableStore):
 
     def _serve(self, keys: Collection[str], work: Callable[[Rows], T], *, writes: bool) -> asyncio.Future[T]:
         return self._tenancy.submit(keys, work, writes=writes, serves=True)
-
-    def _look(self, key: str, candidate_id: str, replacing: SessionRecord | None, rows: Rows) -> Reservation | None:
-        row = rows.get(key)
-        if row is None or row.may_be_replaced(replacing):
-            return None
-        return Reservation(row, row.session_id == candidate_id, self._clock())
-
-    def _reserve(self, key: str, candidate_id: str, replacing: SessionRecord | None, rows: Rows) -> Reservation:
-        now = self._clock()
-        row = rows.get(key)
-        if row is None or row.may_be_replaced(replacing):
-            row = SessionRecord(candidate_id, now, now)
-            rows.put(key, row)
-            self._sweep(rows, now)
-        return Reservation(row, row.session_id == candidate_id, now)
 
     def _sweep(self, rows: Rows, now: int) -> None:
         """Remove rows beyond their retention, looking at a few more of them with every new row."""

@@ -10,7 +10,6 @@ import asyncio
 import atexit
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TypeVar
 
 from sessionguard.errors import StoreUnavailable
 from sessionguard.stores.embedded.database import Database
-from sessionguard.stores.embedded.jobs import JOB_SECONDS, Job, fail
+from sessionguard.stores.embedded.jobs import Call, Job, fail
 from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.embedded.rows import Rows
 from sessionguard.stores.embedded.worker import StoreThread
@@ -94,22 +93,19 @@ class Tenancy:
         self.memory = threads.memory(path)
 
     def submit(
-        self,
-        keys: Collection[str],
-        work: Callable[[Rows], T | None],
-        *,
-        writes: bool,
-        otherwise: Callable[[Rows], T] | None = None,
-        serves: bool = False,
+        self, keys: Collection[str], work: Callable[[Rows], T], *, writes: bool, serves: bool = False
     ) -> asyncio.Future[T]:
         """Run `work` on the rows of `keys` in the store thread, in a transaction if it `writes`.
 
-        What `serves` fails with StoreRetired where the database is marked. Where `work` answers None, `otherwise` is
-        run, in a transaction. Raises or fails with StoreUnavailable.
+        What `serves` fails with StoreRetired where the database is marked. Raises or fails with StoreUnavailable.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        job = Job(keys, work, writes, loop, future, time.monotonic() + JOB_SECONDS, otherwise, serves)
+        call = Call(keys, work, writes=writes, serves=serves)
+        self.accept(call)
+        return call.future
+
+    def accept(self, job: Job) -> None:
+        """Let the store thread do this job of the loop that runs; raises or fails with StoreUnavailable."""
+        loop = job.loop
         with self._threads.lock:
             if self._path in self._threads.poisoned:
                 raise StoreUnavailable("This process was forked while its store was busy; restart it.")
@@ -121,7 +117,6 @@ class Tenancy:
             else:
                 self._gathered[loop] = [job]
                 loop.call_soon(self._hand_over, loop)
-        return future
 
     async def aclose(self) -> None:
         """Give the thread back; wait for its end if nobody else uses it."""

@@ -23,7 +23,7 @@ from sessionguard.errors import ConfigurationError, StoreUnavailable
 from sessionguard.stores.embedded.checking import DatabaseChanged, is_contention
 from sessionguard.stores.embedded.database import Database, Found
 from sessionguard.stores.embedded.generations import beside
-from sessionguard.stores.embedded.jobs import Job, begun_anew, deliver, fail
+from sessionguard.stores.embedded.jobs import Job, deliver, fail
 from sessionguard.stores.embedded.memory import CoherentMemory
 from sessionguard.stores.embedded.place import identity
 from sessionguard.stores.embedded.rows import Rows
@@ -80,7 +80,9 @@ class StoreThread:
             arrived = [*self._arrived(block=not waiting)]
             # The event loops finish what they are about; what comes of it shares the commit.
             time.sleep(0)
-            waiting = self._attempt([*begun_anew(waiting), *arrived, *self._arrived(block=False)])
+            for job in waiting:
+                job.begin_anew()
+            waiting = self._attempt([*waiting, *arrived, *self._arrived(block=False)])
         self._close()
         with contextlib.suppress(RuntimeError):
             self._when_stopped()
@@ -103,7 +105,7 @@ class StoreThread:
     def _attempt(self, jobs: Sequence[Job]) -> list[Job]:
         """Answer the jobs, first the reads, then all writes in one transaction; return those that have to wait."""
         now = time.monotonic()
-        wanted = [job for job in jobs if not job.future.cancelled()]
+        wanted = [job for job in jobs if job.is_wanted]
         fail([job for job in wanted if job.deadline <= now], StoreUnavailable("The session store is busy; try again."))
         due = [job for job in wanted if job.deadline > now]
         return [
@@ -127,7 +129,7 @@ class StoreThread:
             self._recover(error)
             fail(jobs, StoreUnavailable("The session store failed; try again."))
         else:
-            deliver([job for job in jobs if not job.goes_on()])
+            deliver(jobs)
         return ()
 
     def _execute(self, jobs: Sequence[Job], writes: bool) -> None:
