@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sessionguard.records import SessionRecord
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.sqlite import SqliteStore
@@ -89,6 +90,42 @@ async def test_whoever_reserves_first_after_the_fault_is_the_one_for_both(
 
     assert answers["us"] == answers["the stranger"] == again[:2]
     assert again == last
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_what_was_missing_in_one_file_may_be_in_the_next(tmp_path: Path, kind: str) -> None:
+    """Its counters may stand where those of the first one stood, when it comes without them."""
+    store, missing = await bereft_store(tmp_path, kind)
+    adopted = await store.adopt("key", SessionRecord("ours", 1, 1), None)
+    await store.aclose()
+
+    assert missing is None
+    assert adopted.session_id == "theirs"
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_no_row_in_a_file_that_is_gone_is_no_answer(tmp_path: Path, kind: str) -> None:
+    """Whoever asks for a row is told what the file says that has the name now."""
+    store, missing = await bereft_store(tmp_path, kind)
+    found = await store.get("key")
+    await store.aclose()
+
+    assert missing is None
+    assert found is not None
+    assert found.session_id == "theirs"
+
+
+async def bereft_store(tmp_path: Path, kind: str) -> tuple[EmbeddedStore, SessionRecord | None]:
+    """Return a store that has another file under it now than the one it has opened, and what it found in that."""
+    directory, name = tmp_path / "sessions", FILES[kind]
+    other = STORES[kind](tmp_path / "other")
+    await other.reserve("key", "theirs", None)
+    await other.aclose()
+    store = STORES[kind](directory)
+    missing = await store.get("key")
+    delete_files(directory, name)
+    (tmp_path / "other" / name).replace(directory / name)
+    return store, missing
 
 
 @pytest.mark.parametrize("kind", STORES)

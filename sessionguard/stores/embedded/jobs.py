@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from sessionguard.errors import SessionGuardError
 from sessionguard.stores.embedded.rows import Rows
@@ -23,6 +23,9 @@ class Job(abc.ABC):
     """Something to do with the rows of some keys before a deadline; `writes` is whether in a transaction."""
 
     __slots__ = ("deadline", "loop", "writes")
+
+    believes_absence: ClassVar[bool]
+    """Whether it is an answer that there is no row, and not a reason to look again in a transaction."""
 
     def __init__(self, *, writes: bool) -> None:
         self.loop = asyncio.get_running_loop()
@@ -60,6 +63,8 @@ class Call(Job, Generic[T]):
     """One function to run; what it `serves`, a retired store refuses."""
 
     __slots__ = ("_answer", "_error", "_keys", "_serves", "_work", "future")
+
+    believes_absence = True
 
     def __init__(self, keys: Collection[str], work: Callable[[Rows], T], *, writes: bool, serves: bool) -> None:
         super().__init__(writes=writes)

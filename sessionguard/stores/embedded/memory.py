@@ -86,6 +86,7 @@ class CoherentMemory:
         """Forget everything, and give the counters back."""
         # A map of its own for every attachment: whoever is using the old one may put something back into it.
         self._rows = RememberedRows(())
+        self._absent = {}  # The next file may have what this one had not, and the same counters.
         generations, self._generations = self._generations, None
         if generations is not None:
             generations.close()

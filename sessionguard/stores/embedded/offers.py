@@ -19,6 +19,8 @@ class Offers(Job):
 
     __slots__ = ("_clock", "_open", "_outcomes", "_sweep")
 
+    believes_absence = False
+
     def __init__(self, offers: Sequence[Offer], clock: Callable[[], int], sweep: Callable[[Rows, int], None]) -> None:
         super().__init__(writes=False)
         self._open = offers

@@ -149,13 +149,15 @@ class StoreThread:
         else:
             # From a retired database nobody is served, so there is nothing to read and to remember.
             asked = () if database.mark.standing else keys
-            _run(jobs, Rows(database, self._memory.read(asked, functools.partial(self._read, database))))
+            read = functools.partial(self._read, database, any(job.believes_absence for job in jobs))
+            _run(jobs, Rows(database, self._memory.read(asked, read)))
 
-    def _read(self, database: Database, keys: Collection[str]) -> MutableMapping[str, Found]:
+    def _read(self, database: Database, absence_counts: bool, keys: Collection[str]) -> MutableMapping[str, Found]:
         """Read rows that may be remembered: they are those of the database that was checked, and it is not retired."""
         found = database.read(keys)
-        # Behind the read: the counters were looked at before it, so a mark made meanwhile is seen by them or here.
-        self._check(database)
+        if found or absence_counts:
+            # Behind the read: the counters were looked at before it, so a mark made meanwhile is seen by them or here.
+            self._check(database)
         return found
 
     def _open(self) -> Database:
