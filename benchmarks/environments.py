@@ -33,6 +33,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "plot": ("matplotlib",),
 }
 SHARED = {
+    "guard-sqlite": "guard",
+    "guard-memory": "guard",
     "guard-alone": "guard-turns",
     "passing": "bare",
     "scanning": "bare",

@@ -21,7 +21,7 @@ SLOW_PEERS = ("starsessions-redis", "idempotency-redis", "redis-by-hand", "diskc
 """Those that wait in every request; they are asked less often, or they would take most of the time."""
 CALLS = ("passing", "guard", "correlation-id+sent", *QUICK_PEERS, *SLOW_PEERS, "guard+no-key", "scanning+no-key")
 ESTABLISHED = ("bare", "passing", "guard", "guard-redis", *QUICK_PEERS, *SLOW_PEERS)
-NEW_KEYS = ("bare", "guard", "diskcache-by-hand", "redis-by-hand")
+NEW_KEYS = ("bare", "guard", "guard-sqlite", "guard-memory", "diskcache-by-hand", "redis-by-hand")
 
 Rounds = dict[str, list[float]]
 
@@ -88,9 +88,13 @@ def _established(costs: Costs, shares: Rounds) -> list[Row]:
 
 
 def _new(rates: Rounds) -> list[Row]:
-    share, low, high = interval(each(operator.truediv, rates["guard"], rates["bare"]))
-    by_hand = statistics.median(each(operator.truediv, rates["diskcache-by-hand"], rates["bare"]))
-    return [TARGETS["new"].row(share, f"{low:.3f} to {high:.3f}; diskcache by hand {by_hand:.2f}", digits=3)]
+    shares = {name: each(operator.truediv, rates[name], rates["bare"]) for name in rates}
+    share, low, high = interval(shares["guard"])
+    sqlite, memory, by_hand = (
+        statistics.median(shares[name]) for name in ("guard-sqlite", "guard-memory", "diskcache-by-hand")
+    )
+    others = f"the store sqlite: {sqlite:.3f}, memory: {memory:.3f}; diskcache by hand {by_hand:.2f}"
+    return [TARGETS["new"].row(share, f"{low:.3f} to {high:.3f}; {others}", digits=3)]
 
 
 def serve(

@@ -113,16 +113,14 @@ def redis_client():
     return Redis.from_url(os.environ["BENCHMARK_REDIS"])
 
 
+def guarded(store):
+    from sessionguard import SessionGuard
+
+    return SessionGuard(bare, store=store)
+
+
 def guard():
-    from sessionguard import SessionGuard
-
-    return SessionGuard(bare, store=f"disk://{os.environ['BENCHMARK_DIRECTORY']}")
-
-
-def guard_redis():
-    from sessionguard import SessionGuard
-
-    return SessionGuard(bare, store=os.environ["BENCHMARK_REDIS"])
+    return guarded(f"disk://{os.environ['BENCHMARK_DIRECTORY']}")
 
 
 def guard_alone():
@@ -190,7 +188,9 @@ CONTENDERS = {
     "passing": lambda: Passing(bare),
     "scanning": lambda: Scanning(bare),
     "guard": guard,
-    "guard-redis": guard_redis,
+    "guard-sqlite": lambda: guarded(f"sqlite://{os.environ['BENCHMARK_DIRECTORY']}"),
+    "guard-memory": lambda: guarded("memory:"),
+    "guard-redis": lambda: guarded(os.environ["BENCHMARK_REDIS"]),
     "guard-alone": guard_alone,
     "guard-turns": guard_turns,
     "correlation-id": correlation_id,
