@@ -29,8 +29,8 @@ def _growth(python: Path, scale: Scale) -> list[Row]:
     with Program(python, "growth", directory=small, keys=FEW) as few, Program(python, "growth", **many) as lots:
         few.ask("fill")
         size, length = lots.ask("fill")
-        hot = [[each.ask("time_hot", keys=FEW, calls=scale.calls) for each in (few, lots)] for _ in range(ROUNDS)]
-        cold = lots.ask("time_cold", calls=scale.calls // 10) / 1000
+        hot = [[each.ask("time_hot", keys=FEW, calls=4 * scale.calls) for each in (few, lots)] for _ in range(ROUNDS)]
+        cold = lots.ask("time_cold", calls=scale.calls // 2) / 1000
     with Program(python, "growth", **many) as reader:
         rows, grown = reader.ask("remember")
     before, after = (statistics.median(values) / 1000 for values in zip(*hot, strict=True))

@@ -13,7 +13,8 @@ class Scale:
     """How much of everything is done: the real thing, or just enough to see that it works.
 
     Everybody's process is started anew for each of the `lives`, which have so many `rounds`: where in memory things
-    come to lie makes a process differ from the next one by some hundredths, however often it is asked.
+    come to lie makes a process differ from the next one by some hundredths, however often it is asked. Turns are short,
+    some hundredths of a second, because a shared machine is another one from second to second.
     """
 
     lives: int
@@ -29,9 +30,9 @@ class Scale:
     def full(cls) -> Scale:
         return cls(
             lives=6,
-            rounds=6,
-            calls=2000,
-            requests=4000,
+            rounds=24,
+            calls=500,
+            requests=1000,
             resets=20_000,
             seconds=10.0,
             keys=1_000_000,

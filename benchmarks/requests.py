@@ -114,7 +114,7 @@ def serve(
                     lane = lanes[name] = stack.enter_context(ServerLane(environments, name, redis))
                     clients[name] = Client(lane.address, name, new_keys=new_keys)
                     stack.callback(clients[name].close)
-                    clients[name].drive(scale.requests // 10)
+                    clients[name].drive(scale.requests)
                 for name in [*names] * scale.rounds:
                     requests = scale.requests // 4 if name in SLOW_PEERS else scale.requests
                     before = lanes[name].cpu()

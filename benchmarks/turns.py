@@ -19,7 +19,7 @@ def measure(environments: Environments, scale: Scale, redis: str) -> list[Row]:
 
 def _first(environments: Environments, scale: Scale) -> Row:
     """Compare the gated guard, and a second one without a gate: what that differs by is what cannot be measured."""
-    scale = dataclasses.replace(scale, rounds=4 * scale.rounds, requests=scale.requests // 2)
+    scale = dataclasses.replace(scale, rounds=2 * scale.rounds)
     _, cpu = serve(environments, scale, "", ("guard-alone", "guard-turns", "guard"), new_keys=False)
     ratio, *gated = interval(each(operator.truediv, cpu["guard-turns"], cpu["guard-alone"]))
     again = interval(each(operator.truediv, cpu["guard"], cpu["guard-alone"]))
