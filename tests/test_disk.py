@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from sessionguard import ConfigurationError, CorruptRecord, GuardSettings, StoreUnavailable
+from sessionguard.records import SessionRecord
 from sessionguard.stores.disk.opening import DiskcacheDatabase, open_database
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.disk.strict import StrictDisk
@@ -473,6 +474,27 @@ async def test_a_cancelled_write_that_has_not_begun_is_dropped(directory: Path) 
 
     assert await store.get(KEY) is None
     await store.aclose()
+
+
+async def test_a_caller_who_leaves_while_his_reservation_runs_leaves_a_row(directory: Path) -> None:
+    """Nobody is told, and whoever asks next finds it."""
+    begun, go = threading.Event(), threading.Event()
+
+    def clock() -> int:
+        begun.set()
+        go.wait()
+        return 1
+
+    store = DiskStore(directory, clock=clock)
+    task = asyncio.ensure_future(store.reserve(KEY, "id", None))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    go.set()
+    found = await store.get(KEY)
+    await store.aclose()
+
+    assert found == SessionRecord("id", 1, 1)
 
 
 async def test_a_caller_who_leaves_while_his_job_runs_is_not_missed(directory: Path) -> None:
