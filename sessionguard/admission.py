@@ -30,7 +30,10 @@ OurHeaders = tuple[asgi.Header, ...]
 
 @dataclass(slots=True)
 class Passage:
-    """What a request takes along: its resolution, what says so in its scope, and the headers that do on both sides."""
+    """What a request takes along: its resolution, what says so in its scope, and the headers that do on both sides.
+
+    Never changed, though not frozen: every new conversation makes one, and to make a frozen one takes twice as long.
+    """
 
     resolution: Resolution
     session_id: str

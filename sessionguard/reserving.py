@@ -25,6 +25,7 @@ class Reserving(Flight[Reservation]):
     `deadline` is in seconds of the running loop's clock.
     """
 
+    _flights: Reservations
     is_wanted = True
     """Whoever asked may have left; who comes next will want it."""
 
@@ -39,7 +40,6 @@ class Reserving(Flight[Reservation]):
         super().__init__(reservations, request.row_key)
         self.candidate_id = candidate_id
         self.replacing = replacing
-        self._reservations = reservations
         self._request = request
         self._deadline = deadline
 
@@ -59,7 +59,7 @@ class Reserving(Flight[Reservation]):
         self.fly(self._insist())
 
     async def _insist(self) -> Reservation:
-        reserve = self._reservations.attempts.reserve
+        reserve = self._flights.attempts.reserve
         for _ in range(TRIES):
             reservation = await reserve(self.key, self.candidate_id, self.replacing, self._deadline)
             if self._is_settled(reservation):
@@ -68,7 +68,7 @@ class Reserving(Flight[Reservation]):
         raise contended()
 
     def _is_settled(self, reservation: Reservation) -> bool:
-        return reservation.created or self._reservations.judge(self._request, reservation.record, reservation.now)
+        return reservation.created or self._flights.judge(self._request, reservation.record, reservation.now)
 
 
 class Reservations(SingleFlight[Reserving]):

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from sessionguard import ConfigurationError, CorruptRecord, GuardSettings, StoreUnavailable
-from sessionguard.records import SessionRecord
+from sessionguard.records import Reservation, SessionRecord
+from sessionguard.store import AwaitedOffer
 from sessionguard.stores.disk.opening import DiskcacheDatabase, open_database
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.disk.strict import StrictDisk
@@ -294,6 +295,20 @@ async def test_one_corrupt_row_harms_no_other(directory: Path) -> None:
     assert isinstance(bad, CorruptRecord)
     assert not isinstance(good, BaseException)
     assert survivor == good.record
+
+
+async def test_one_corrupt_row_harms_no_other_that_begins_with_it(directory: Path) -> None:
+    """Of what is handed over together each ends for itself, also with an error."""
+    await asyncio.to_thread(tampered, directory, "UPDATE Cache SET value = ?", b"\xc1")
+    store = DiskStore(directory)
+    bad, good = AwaitedOffer(KEY, "id", None), AwaitedOffer(KEY + "-good", "id", None)
+    store.begin_reserve([bad, good])
+    answers = await asyncio.gather(bad.future, good.future, return_exceptions=True)
+    await store.aclose()
+
+    assert isinstance(answers[0], CorruptRecord)
+    assert isinstance(answers[1], Reservation)
+    assert answers[1].created
 
 
 @pytest.mark.parametrize("processes", [2, 8])

@@ -376,6 +376,19 @@ async def test_a_touch_is_not_a_change(store: EmbeddedStore) -> None:
     assert store.recall(KEY) is row
 
 
+async def test_a_row_that_was_removed_by_hand_is_forgotten_when_it_is_looked_for(
+    kind: str, store: EmbeddedStore
+) -> None:
+    """Nobody has moved its counter, so it is recalled until then, and not a moment longer."""
+    await store.reserve(KEY, "ours", None)
+    path = Path(store.location) / FILES[kind]
+    with contextlib.closing(store.open_database(path, "full", False)) as database, database.transaction():
+        database.delete([KEY])
+
+    assert await store.get(KEY) is None
+    assert recalled(store) is None
+
+
 async def test_new_conversations_drive_out_none_that_goes_on(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

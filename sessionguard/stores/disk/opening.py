@@ -59,7 +59,7 @@ _PRAGMAS = {name: value for name, value in _SETTINGS.items() if name.startswith(
 
 _COLUMNS = "(key, raw, size, mode, value)"
 _ROW = f"(?, 1, 0, {MODE_RAW}, ?)"
-"""What `StrictDisk` makes of a row, as SQL: to bind five values instead of two costs a third of the statement."""
+"""What `StrictDisk` makes of a row, as SQL: every value that need not be bound makes the statement cheaper."""
 _INSTEAD = (
     "ON CONFLICT (key, raw) DO UPDATE SET"
     " size = excluded.size, mode = excluded.mode, filename = NULL, value = excluded.value"

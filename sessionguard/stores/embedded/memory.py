@@ -50,8 +50,7 @@ class RememberedRows(BoundedMap[str, Remembered]):
         self.unasked.forget(key)
 
     def written(self, key: str, record: SessionRecord, slot: int, generation: int) -> None:
-        self.pop(key, None)
-        self.older.pop(key, None)
+        super().forget(key)
         self.unasked.put(key, (record.session_id, record.session_started_at, record.updated_at, slot, generation))
 
 
@@ -97,16 +96,14 @@ class CoherentMemory:
         slots = generations.slots
         before = [(key, slot := slot_of(key), slots[slot]) for key in keys]
         found = read(keys)
-        absent = self._absent = {}
+        self._absent = {key: (slot, generation) for key, slot, generation in before if key not in found}
         for key, slot, generation in before:
             record = found.get(key)
             if generation & 1:
                 generations.heal(slot)
-            if record is None:
-                absent[key] = slot, generation
             elif not isinstance(record, SessionRecord):
                 self._rows.forget(key)
-            elif slots[slot] == generation and not generation & 1:
+            elif slots[slot] == generation:
                 self._rows.put(key, (record, slots, slot, generation))
         return found
 
