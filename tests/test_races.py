@@ -55,11 +55,22 @@ def test_a_failure_that_leads_to_a_second_id_fails_with_its_history(
 ) -> None:
     """What no order explains is printed."""
     monkeypatch.setattr(failures, "judge_conversations", lambda operations, idle: ["two ids"])
-    monkeypatch.setattr(failures, "MOST_CALLS", 2)
+    monkeypatch.setattr(failures, "AT_ONCE", 1)
     test = FailureContract.test_whichever_call_fails_a_conversation_has_one_id
 
     with pytest.raises(pytest.fail.Exception, match="two ids"):
         test(FailureContract(), MemoryStore(), fault=Fault.LOST_REPLY, tmp_path=tmp_path, tally=tally)
+
+
+def test_every_call_fails_once_however_many_there_are(
+    tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow machine has signs of life to write, and so more calls than a fast one."""
+    monkeypatch.setattr(failures, "AT_ONCE", 9)
+    test = FailureContract.test_whichever_call_fails_a_conversation_has_one_id
+    test(FailureContract(), MemoryStore(), fault=Fault.LOST_REQUEST, tmp_path=tmp_path, tally=tally)
+
+    assert sum(tally.counts.values()) > 9
 
 
 def test_races_without_a_store_say_what_to_override() -> None:

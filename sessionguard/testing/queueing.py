@@ -26,7 +26,7 @@ class LeaseQueueContract:
     @scenario
     async def test_who_has_waited_longest_is_next(self, store: LeasingStore, name: str) -> None:
         await store.acquire(name, "a", MINUTE)
-        waited = {"late": 10, "early": 900, "middle": 400}
+        waited = {"late": 10, "early": 40_000, "middle": 20_000}
         for owner, milliseconds in waited.items():
             await store.acquire(name, owner, MINUTE, waited=milliseconds)
         ahead = {owner: (await store.acquire(name, owner, MINUTE, waited=1)).ahead for owner in waited}
