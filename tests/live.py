@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,11 +15,20 @@ from pathlib import Path
 
 START_SECONDS = 30.0
 
+_ports = random.sample(range(11_000, 21_000), 10_000)
+"""No system gives these to whoever names no port, nor those 10,000 higher, where the bus of a Redis cluster listens."""
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port for a server that is still to start, or for none at all; never the same again.
+
+    Until then the system must not give it to a server of another run: we would call on that one.
+    """
+    while True:
+        port = _ports.pop()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class LiveServer:

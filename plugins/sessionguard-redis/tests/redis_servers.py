@@ -52,8 +52,7 @@ class RedisServer:
     """A server whose data lies in `directory`; it may be stopped and started again, on the same port."""
 
     def __init__(self, path: str, directory: Path, *options: str) -> None:
-        # The bus of a cluster listens 10,000 ports above, and that must be a port as well.
-        self.port = next(port for port in iter(free_port, None) if port < 55_000)
+        self.port = free_port()
         self.directory = directory
         self.socket = directory / "redis.sock"
         self._command = [path, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
