@@ -18,10 +18,11 @@ class LatenessClock:
     """
 
     def __init__(self) -> None:
-        self._late = 0.0
+        self.late = 0.0
+        """How many seconds that has been so far."""
 
     def __call__(self) -> float:
-        return time.monotonic() - self._late
+        return time.monotonic() - self.late
 
     async def __aenter__(self) -> Self:
         self._watching = asyncio.ensure_future(self._watch())
@@ -36,4 +37,4 @@ class LatenessClock:
         while True:
             due = time.monotonic() + STEP_SECONDS
             await asyncio.sleep(STEP_SECONDS)
-            self._late += max(0.0, time.monotonic() - due)
+            self.late += max(0.0, time.monotonic() - due)
