@@ -7,10 +7,10 @@ import json
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
+UV = (sys.executable, "-m", "uv", "--quiet")
 SERVER = ("uvicorn[standard]>=0.30",)
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "bare": (),
@@ -67,18 +67,18 @@ class Environments:
 
     def _install(self, place: Path, wanted: tuple[str, ...]) -> None:
         stamp = place / "requirements"
-        command = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [*UV, "pip", "install", "--python", str(place)]
         if not stamp.exists() or stamp.read_text() != _stamp(wanted):
-            venv.create(place, with_pip=True)
-            subprocess.run([*command, *wanted], check=True)
+            subprocess.run([*UV, "venv", "--clear", "--python", sys.executable, str(place)], check=True)
+            subprocess.run([*install, *wanted], check=True)
             stamp.write_text(_stamp(wanted))
-        elif ours := [each for each in wanted if each.startswith(str(CHECKOUT))]:
-            # What is of this checkout may have changed since.
-            subprocess.run([*command, "--force-reinstall", "--no-deps", *ours], check=True)
+        if ours := [each for each in wanted if each.startswith(str(CHECKOUT))]:
+            # The checkout may have changed since uv last built it.
+            subprocess.run([*install, "--reinstall", "--no-deps", *ours], check=True)
 
     def versions(self, contender: str) -> dict[str, str]:
         """Return the versions of what this contender asked for."""
-        command = [str(self.python(contender)), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
+        command = [*UV, "pip", "list", "--format=json", "--python", str(self.python(contender))]
         found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         return {each["name"].lower(): each["version"] for each in found}
 
