@@ -5,22 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-START_SECONDS = 30.0
+START_SECONDS = 300.0
+"""After so long a start or a stop counts as hanging: on a busy machine LiteLLM imports for two minutes."""
+
+PRINTED_PORT = re.compile(r"(?:[Rr]unning on|Listening(?: on TCP address)?) (?:http://)?127\.0\.0\.1:([1-9]\d*)")
+"""How uvicorn, Hypercorn, Daphne and aiohttp-asgi report the port that the system has given them."""
 
 _ports = random.sample(range(11_000, 21_000), 10_000)
-"""No system gives these to whoever names no port, nor those 10,000 higher, where the bus of a Redis cluster listens."""
+"""The system gives none of these to a server that asks for any port, nor those 10,000 higher, which a Redis cluster
+takes for its bus."""
 
 
 def free_port() -> int:
-    """Return a port for a server that is still to start, or for none at all; never the same again.
+    """Return a port for a server that cannot report its own, or for none at all; never the same again.
 
     Until then the system must not give it to a server of another run: we would call on that one.
     """
@@ -37,13 +44,19 @@ class LiveServer:
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process = process
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.ws_url = f"ws://127.0.0.1:{port}"
         self._log = log
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
     def output(self) -> str:
-        """What the server has printed so far, both streams."""
+        """Both streams of the server so far."""
         return self._log.read_text()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -51,17 +64,20 @@ class LiveServer:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(30)
+            return self.process.wait(START_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
 
     def wait_until_listening(self) -> None:
+        """Wait until a connection is accepted; a port of 0 is replaced by the one that the server prints."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.output}")
+            if self.port == 0 and (printed := PRINTED_PORT.search(self.output)):
+                self.port = int(printed[1])
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return
             time.sleep(0.02)
@@ -79,13 +95,15 @@ class LiveServer:
 def running(
     command: Sequence[str], port: int, tmp_path: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[LiveServer]:
-    """Run `command`, which must listen on `port`, in an empty directory, until the block ends."""
-    log = tmp_path / f"server-{port}.log"
-    with log.open("wb") as output:
+    """Run `command` in `tmp_path` until the block ends.
+
+    It must listen on `port`; with 0 it must have been told to let the system choose, and print the choice.
+    """
+    with tempfile.NamedTemporaryFile(dir=tmp_path, prefix="server-", suffix=".log", delete=False) as output:
         process = subprocess.Popen(
             command, cwd=tmp_path, env={**os.environ, **(env or {})}, stdout=output, stderr=subprocess.STDOUT
         )
-    server = LiveServer(process, port, log)
+    server = LiveServer(process, port, Path(output.name))
     try:
         server.wait_until_listening()
         yield server
@@ -101,8 +119,9 @@ def uvicorn(
     app_dir: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[LiveServer]:
-    """Serve `module:app` with a real uvicorn on a free port of loopback."""
-    port = free_port()
+    """Serve `module:app` with a real uvicorn on a port of loopback that the system chooses."""
+    # With a log level of its own it may not print its port.
+    port = free_port() if "--log-level" in options else 0
     command = [sys.executable, "-m", "uvicorn", target, "--host", "127.0.0.1", "--port", str(port), *options]
     # Clients close what is idle: a server that did so after its 5 s could meet a request that is just on its way.
     command += ["--timeout-keep-alive", "3600"]

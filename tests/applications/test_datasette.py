@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from applications.conftest import HOW_TO, Follow, client_of
+from applications.conftest import HOW_TO, client_of, follow
 from live import LiveServer
 
 WHOAMI = """
@@ -27,14 +27,14 @@ def register_routes():
 """
 
 
-@pytest.fixture
-def server(follow: Follow, tmp_path: Path) -> Iterator[LiveServer]:
-    with closing(sqlite3.connect(tmp_path / "data.db")) as database, database:
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[LiveServer]:
+    with closing(sqlite3.connect(directory / "data.db")) as database, database:
         database.execute("CREATE TABLE notes (text TEXT)")
         database.execute("INSERT INTO notes VALUES ('remember')")
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "whoami.py").write_text(WHOAMI)
-    with follow("datasette") as server:
+    (directory / "plugins").mkdir()
+    (directory / "plugins" / "whoami.py").write_text(WHOAMI)
+    with follow("datasette", directory) as server:
         yield server
 
 
@@ -57,19 +57,17 @@ def test_other_plugins_find_the_id_in_scope_and_headers(server: LiveServer) -> N
     assert uuid.UUID(first[0])
 
 
-def test_the_hook_may_return_the_class_with_its_arguments(follow: Follow, tmp_path: Path) -> None:
+def test_the_hook_may_return_the_class_with_its_arguments(tmp_path: Path) -> None:
     """As the page says of `functools.partial`."""
     sqlite3.connect(tmp_path / "data.db").close()
     [returned] = re.findall(r"`(functools\.partial\(.*?\))`", (HOW_TO / "datasette.md").read_text())
-    with (
-        follow("datasette", instead={"return SessionGuard": f"import functools; return {returned}"}) as server,
-        client_of(server) as client,
-    ):
+    instead = {"return SessionGuard": f"import functools; return {returned}"}
+    with follow("datasette", tmp_path, instead) as server, client_of(server) as client:
         assert client.get("/-/versions.json").headers["x-sessionguard-status"] == "new"
 
 
 def test_without_a_key_nothing_is_added(server: LiveServer) -> None:
-    with client_of(server, None) as client:
+    with client_of(server, "") as client:
         answer = client.get("/whoami")
 
     assert answer.json() == [None, None]

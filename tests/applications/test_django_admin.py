@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from applications.conftest import Follow, client_of
+from applications.conftest import client_of, follow, new_key
 from live import LiveServer
 
 URLS = """
@@ -26,17 +26,17 @@ urlpatterns = [path("admin/", admin.site.urls), path("whoami", whoami)]
 """
 
 
-@pytest.fixture
-def server(follow: Follow, tmp_path: Path) -> Iterator[LiveServer]:
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[LiveServer]:
     def manage(*words: str) -> None:
         env = {**os.environ, "DJANGO_SUPERUSER_PASSWORD": "secret"}
-        subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, *words], cwd=directory, env=env, check=True, stdout=subprocess.DEVNULL)
 
     manage("-m", "django", "startproject", "mysite", ".")
-    (tmp_path / "mysite" / "urls.py").write_text(URLS)
+    (directory / "mysite" / "urls.py").write_text(URLS)
     manage("manage.py", "migrate")
     manage("manage.py", "createsuperuser", "--noinput", "--username", "root", "--email", "root@example.org")
-    with follow("django-admin") as server:
+    with follow("django-admin", directory) as server:
         yield server
 
 
@@ -60,10 +60,11 @@ def test_the_admin_logs_in_and_works_as_before(server: LiveServer) -> None:
 
 def test_who_is_logged_in_and_which_conversation_it_is_are_two_things(server: LiveServer) -> None:
     """Another key in the same browser is another conversation of the same user."""
+    keys = [new_key(), new_key()]
     with client_of(server) as client:
         log_in(client)
-        one, other = (client.get("/whoami", headers={"x-openclaw-session-key": key}).json() for key in ("a", "b"))
-        still_in = client.get("/admin/", headers={"x-openclaw-session-key": "b"})
+        one, other = (client.get("/whoami", headers={"x-openclaw-session-key": key}).json() for key in keys)
+        still_in = client.get("/admin/", headers={"x-openclaw-session-key": keys[1]})
 
     assert [len({*seen}) for seen in (one, other)] == [1, 1]
     assert one != other
@@ -71,6 +72,6 @@ def test_who_is_logged_in_and_which_conversation_it_is_are_two_things(server: Li
 
 
 def test_a_client_without_a_key_is_served_as_ever(server: LiveServer) -> None:
-    with client_of(server, None) as client:
+    with client_of(server, "") as client:
         assert "Site administration" in log_in(client).text
         assert client.get("/whoami").json() == [None, None]

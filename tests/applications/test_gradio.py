@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from applications.conftest import Follow
+from applications.conftest import follow, new_key
 from gradio_client import Client
 from live import LiveServer
 
 
-@pytest.fixture
-def server(follow: Follow) -> Iterator[LiveServer]:
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[LiveServer]:
     # A closed client keeps the connection of its heartbeat, for which a server would wait before it ends.
-    with follow("gradio", GRADIO_ANALYTICS_ENABLED="False", UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN="1") as server:
+    settings = {"GRADIO_ANALYTICS_ENABLED": "False", "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1"}
+    with follow("gradio", directory, **settings) as server:
         yield server
 
 
@@ -32,13 +34,15 @@ def said_in(server: LiveServer, key: str) -> str:
 
 def test_a_function_knows_the_conversation_of_its_request(server: LiveServer) -> None:
     """Though the answer travels on another connection than the question."""
-    first = said_in(server, "my-chat")
+    key = new_key()
+    first = said_in(server, key)
 
-    assert said_in(server, "my-chat") == first
-    assert said_in(server, "another") != first
+    assert said_in(server, key) == first
+    assert said_in(server, new_key()) != first
 
 
 def test_clients_that_arrive_together_are_one_conversation(server: LiveServer) -> None:
     """Each has a queue of its own."""
+    key = new_key()
     with ThreadPoolExecutor(6) as clients:
-        assert len({*clients.map(lambda _: said_in(server, "my-chat"), range(6))}) == 1
+        assert len({*clients.map(lambda _: said_in(server, key), range(6))}) == 1

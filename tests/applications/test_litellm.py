@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from applications.conftest import Follow
+from applications.conftest import follow, new_key
 from live import LiveServer
 from openai import AsyncOpenAI, BadRequestError, OpenAI
 
@@ -31,7 +31,8 @@ from litellm.integrations.custom_logger import CustomLogger
 class Journal(CustomLogger):
     async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
         with open("journal", "a") as file:
-            print(json.dumps(kwargs["litellm_params"].get("litellm_session_id")), file=file)
+            told = [kwargs["messages"][0]["content"], kwargs["litellm_params"].get("litellm_session_id")]
+            print(json.dumps(told), file=file)
 
 
 journal = Journal()
@@ -40,48 +41,51 @@ MASTER = "sk-0123456789abcdef0123456789abcdef"
 MESSAGES = [{"role": "user", "content": "Hello."}]
 
 
-@pytest.fixture
-def server(follow: Follow, tmp_path: Path) -> Iterator[LiveServer]:
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    (tmp_path / "journal.py").write_text(JOURNAL)
-    with follow("litellm", LITELLM_MASTER_KEY=MASTER) as server:
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[LiveServer]:
+    """LiteLLM with the list of prices that it brings: else it fetches one at its start."""
+    (directory / "config.yaml").write_text(CONFIG)
+    (directory / "journal.py").write_text(JOURNAL)
+    with follow("litellm", directory, LITELLM_MASTER_KEY=MASTER, LITELLM_LOCAL_MODEL_COST_MAP="True") as server:
         yield server
 
 
 def asking(server: LiveServer, kind: type, **headers: str) -> OpenAI | AsyncOpenAI:
-    sent = {"x-openclaw-session-key": "my-chat", **headers}
+    sent = {"x-openclaw-session-key": new_key(), **headers}
     return kind(base_url=f"{server.url}/v1", api_key=MASTER, default_headers=sent, max_retries=0)
 
 
-def noted(tmp_path: Path, count: int) -> list[str]:
-    """What the callback was told, when it has been told so often."""
-    journal = tmp_path / "journal"
-    deadline = time.monotonic() + 30
+def noted(directory: Path, message: str, count: int) -> list[str]:
+    """The session ids that the callback was told with this message, when it has been told so often."""
+    journal = directory / "journal"
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        lines = journal.read_text().splitlines() if journal.exists() else []
-        if len(lines) >= count:
-            return [json.loads(line) for line in lines]
+        told = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+        ids = [session_id for content, session_id in told if content == message]
+        if len(ids) >= count:
+            return ids
         time.sleep(0.05)
-    raise AssertionError(f"the callback was told {len(lines)} times")
+    raise AssertionError(f"the callback was told {len(ids)} times")
 
 
-async def test_requests_that_arrive_together_are_one_conversation(server: LiveServer, tmp_path: Path) -> None:
+async def test_requests_that_arrive_together_are_one_conversation(server: LiveServer, directory: Path) -> None:
     """Over two workers; LiteLLM's own session id is the guard's, in every one of its logs."""
+    messages = [{"role": "user", "content": "Together."}]
     async with asking(server, AsyncOpenAI) as client:
         answers = await asyncio.gather(
-            *(client.chat.completions.with_raw_response.create(model="echo", messages=MESSAGES) for _ in range(8))
+            *(client.chat.completions.with_raw_response.create(model="echo", messages=messages) for _ in range(8))
         )
     origins = [answer.headers["x-sessionguard-status"] for answer in answers]
 
     assert origins.count("new") == 1
     assert set(origins) <= {"new", "joined", "existing"}
-    (session_id,) = set(noted(tmp_path, 8))
+    (session_id,) = set(noted(directory, "Together.", 8))
     assert len(session_id) == 36
 
 
-def test_the_client_of_the_page_gets_its_answer(server: LiveServer, tmp_path: Path) -> None:
+def test_the_client_of_the_page_gets_its_answer(server: LiveServer, directory: Path) -> None:
     """The file as it stands, but for the port."""
-    client = (tmp_path / "client.py").read_text().replace("4000", str(server.port))
+    client = (directory / "client.py").read_text().replace("4000", str(server.port))
     env = {**os.environ, "OPENAI_API_KEY": MASTER}
     run = subprocess.run([sys.executable, "-c", client], env=env, capture_output=True, text=True, check=True)
 
@@ -97,12 +101,12 @@ def test_a_stream_arrives_in_pieces(server: LiveServer) -> None:
     assert len(pieces) > 2
 
 
-def test_a_session_id_of_the_clients_own_is_not_taken(server: LiveServer, tmp_path: Path) -> None:
+def test_a_session_id_of_the_clients_own_is_not_taken(server: LiveServer, directory: Path) -> None:
     """Or it could write into the logs of another conversation."""
     with asking(server, OpenAI, **{"x-litellm-session-id": "forged"}) as client:
-        client.chat.completions.create(model="echo", messages=MESSAGES)
+        client.chat.completions.create(model="echo", messages=[{"role": "user", "content": "Forged."}])
 
-    assert noted(tmp_path, 1) != ["forged"]
+    assert noted(directory, "Forged.", 1) != ["forged"]
 
 
 def test_a_key_that_is_not_legal_is_an_error_of_the_client(server: LiveServer) -> None:

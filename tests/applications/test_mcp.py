@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
-from applications.conftest import Follow, client_of
+from applications.conftest import client_of, follow, new_key
 from live import LiveServer
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 
-@pytest.fixture
-def server(follow: Follow) -> Iterator[LiveServer]:
-    with follow("mcp") as server:
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[LiveServer]:
+    with follow("mcp", directory) as server:
         yield server
 
 
@@ -33,15 +34,18 @@ async def call(server: LiveServer, key: str) -> str:
 
 async def test_a_client_that_comes_back_is_in_the_same_conversation(server: LiveServer) -> None:
     """Each call is a connection of its own, in whichever worker."""
-    first = await call(server, "my-chat")
+    key = new_key()
+    first = await call(server, key)
 
-    assert {await call(server, "my-chat") for _ in range(4)} == {first}
-    assert await call(server, "another") != first
+    assert {await call(server, key) for _ in range(4)} == {first}
+    assert await call(server, new_key()) != first
 
 
 async def test_clients_that_arrive_together_are_one_conversation(server: LiveServer) -> None:
     """Eight at once, over two workers."""
-    assert len(set(await asyncio.gather(*(call(server, "my-chat") for _ in range(8))))) == 1
+    key = new_key()
+
+    assert len(set(await asyncio.gather(*(call(server, key) for _ in range(8))))) == 1
 
 
 def test_a_refusal_reaches_the_client_before_the_server_is_asked(server: LiveServer) -> None:

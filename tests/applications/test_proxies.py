@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from applications.conftest import Follow, client_of
+from applications.conftest import client_of, follow, new_key
 from live import LiveServer, uvicorn
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -36,17 +36,29 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.fixture
-def upstream(tmp_path: Path) -> Iterator[LiveServer]:
-    (tmp_path / "upstream.py").write_text(UPSTREAM)
-    with uvicorn("upstream:app", tmp_path) as server:
+@pytest.fixture(scope="module")
+def upstream(directory: Path) -> Iterator[LiveServer]:
+    (directory / "upstream.py").write_text(UPSTREAM)
+    with uvicorn("upstream:app", directory) as server:
         yield server
 
 
-@pytest.fixture(params=["fastapi-proxy-lib", "asgiproxy"])
-def proxy(request: pytest.FixtureRequest, follow: Follow, upstream: LiveServer) -> Iterator[LiveServer]:
-    with follow(request.param, instead={"18789": str(upstream.port)}) as server:
+@pytest.fixture(scope="module")
+def asgiproxy(directory: Path, upstream: LiveServer) -> Iterator[LiveServer]:
+    with follow("asgiproxy", directory / "asgiproxy", {"18789": str(upstream.port)}) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def fastapi_proxy_lib(directory: Path, upstream: LiveServer) -> Iterator[LiveServer]:
+    with follow("fastapi-proxy-lib", directory / "fastapi-proxy-lib", {"18789": str(upstream.port)}) as server:
+        yield server
+
+
+@pytest.fixture(params=["asgiproxy", "fastapi_proxy_lib"])
+def proxy(request: pytest.FixtureRequest) -> LiveServer:
+    """Both of them, one after the other."""
+    return request.getfixturevalue(request.param)
 
 
 def test_what_stands_behind_the_proxy_is_told_the_id_and_no_forged_one(proxy: LiveServer) -> None:
@@ -59,7 +71,7 @@ def test_what_stands_behind_the_proxy_is_told_the_id_and_no_forged_one(proxy: Li
 
 async def test_requests_that_arrive_together_are_one_conversation(proxy: LiveServer) -> None:
     """Eight at once, over two workers."""
-    headers = {"x-openclaw-session-key": "my-chat"}
+    headers = {"x-openclaw-session-key": new_key()}
     async with httpx.AsyncClient(base_url=proxy.url, headers=headers, timeout=30, trust_env=False) as client:
         answers = await asyncio.gather(*(client.get("/") for _ in range(8)))
 
@@ -72,15 +84,16 @@ def test_a_body_arrives_whole(proxy: LiveServer) -> None:
         assert client.post("/", content=b"x" * 1_000_000).json()[1] == 1_000_000
 
 
-@pytest.mark.parametrize("guard", ["", "make_simple_proxy_app"], ids=["guarded", "without the guard"])
 def test_the_websockets_of_asgiproxy_close_with_and_without_the_guard(
-    guard: str, follow: Follow, upstream: LiveServer
+    asgiproxy: LiveServer, upstream: LiveServer, tmp_path: Path
 ) -> None:
     """So its page says; the day this fails the page may say something better."""
-    instead = {"18789": str(upstream.port)}
-    if guard:
-        instead["SessionGuard(make_simple_proxy_app(ProxyContext(Gateway())))"] = f"{guard}(ProxyContext(Gateway()))"
-    with follow("asgiproxy", instead=instead) as proxy, connect(proxy.ws_url, proxy=None) as socket:
-        socket.send("Who am I?")
-        with pytest.raises(ConnectionClosed):
-            socket.recv(30)
+    guard, app = "SessionGuard(make_simple_proxy_app(ProxyContext(Gateway())))", "make_simple_proxy_app"
+    instead = {"18789": str(upstream.port), guard: f"{app}(ProxyContext(Gateway()))"}
+    with follow("asgiproxy", tmp_path, instead) as unguarded:
+        for proxy in (asgiproxy, unguarded):
+            with connect(proxy.ws_url, proxy=None) as socket:
+                socket.send("Who am I?")
+                with pytest.raises(ConnectionClosed):
+                    socket.recv(30)
+    assert "SessionGuard(" not in (tmp_path / "guarded.py").read_text()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from applications.conftest import HowTo, client_of
+from applications.conftest import client_of, command_of
 from live import LiveServer, uvicorn
 
 SERVER = """
@@ -33,12 +33,13 @@ app.add_middleware(middleware)
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path, store_url: str) -> Iterator[LiveServer]:
-    words = shlex.split(HowTo("vllm", tmp_path).command)
-    (tmp_path / "server.py").write_text(SERVER)
-    env = {"SESSIONGUARD_STORE": store_url, "MIDDLEWARE": words[words.index("--middleware") + 1]}
-    with uvicorn("server:app", tmp_path, "--workers", "2", env=env) as server:
+@pytest.fixture(scope="module")
+def server(directory: Path) -> Iterator[LiveServer]:
+    words = shlex.split(command_of("vllm"))
+    (directory / "server.py").write_text(SERVER)
+    store = f"disk://{directory / 'sessions'}"
+    env = {"SESSIONGUARD_STORE": store, "MIDDLEWARE": words[words.index("--middleware") + 1]}
+    with uvicorn("server:app", directory, "--workers", "2", env=env) as server:
         yield server
 
 

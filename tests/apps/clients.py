@@ -1,6 +1,7 @@
 """Each framework's own test client, used on the guarded application as its users would.
 
-`python clients.py FRAMEWORK [httpx]` prints what the handler saw and what the client was told; `httpx` is anybody's.
+`python clients.py FRAMEWORK CLIENT...` prints what the handler saw and what each client was told: `httpx`, which needs
+no framework, or `own`. Some of the latter change the framework that they test, so `own` is best the last.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ async def httpx(framework: str) -> dict[str, Any]:
         LifespanManager(app) if framework in NEED_LIFESPAN else contextlib.nullcontext(),
         AsyncClient(transport=ASGITransport(app), base_url="http://127.0.0.1") as client,
     ):
-        response = await client.get("/session", headers=KEY)
+        response = await client.get("/session", headers={"x-openclaw-session-key": "room-2"})
         return report(response.headers, response.json())
 
 
@@ -138,6 +139,9 @@ OWN = {client.__name__: client for client in (plain, starlette, fastapi, litesta
 OWN |= {client.__name__: client for client in (blacksheep, sanic, flask)}
 
 if __name__ == "__main__":
-    name, *anybodys = sys.argv[1:]
-    answer = httpx(name) if anybodys else OWN[name]()
-    print(json.dumps(asyncio.run(answer) if asyncio.iscoroutine(answer) else answer))
+    name, *clients = sys.argv[1:]
+    outcome = {}
+    for client in clients:
+        answer = httpx(name) if client == "httpx" else OWN[name]()
+        outcome[client] = asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+    print(json.dumps(outcome))

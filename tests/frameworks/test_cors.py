@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import httpx
-import pytest
 from frameworks.journal import Journal
 from frameworks.requests import RESERVED, STATUS, new_key
 
-if TYPE_CHECKING:
-    from frameworks.conftest import Serve
-
 PAGE = {"origin": "https://page.example"}
 FRONT = {"origin": "https://front.example"}
-"""Known to the middleware in front alone, as if the framework had no CORS of its own."""
+"""The origin that the middleware in front knows, and stands in front of; see `fronted_app.py`."""
 
 ASKED = {"access-control-request-method": "GET", "access-control-request-headers": "x-openclaw-session-key"}
 ALLOWED_ORIGIN, ALLOWED_HEADERS = "access-control-allow-origin", "access-control-allow-headers"
-
-
-@pytest.fixture(scope="session")
-def fronted(serve: Serve) -> Iterator[httpx.Client]:
-    """The same application behind a CORS middleware that stands in front of the guard."""
-    with (
-        serve(app="fronted") as server,
-        httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client,
-    ):
-        yield client
 
 
 def test_the_frameworks_own_cors_answers_a_preflight_behind_the_guard(client: httpx.Client, journal: Journal) -> None:
@@ -50,25 +33,25 @@ def test_the_request_behind_the_preflight_has_both_headers(client: httpx.Client)
 
 
 def test_a_refusal_cannot_be_read_by_the_page_when_cors_stands_behind(client: httpx.Client) -> None:
-    """The guard refuses before the application is asked, so nobody has added what the browser looks for."""
+    """The guard refuses before the application is asked, so no header for the browser was added."""
     response = client.get("/session", headers=RESERVED | PAGE)
 
     assert 400 == response.status_code
     assert ALLOWED_ORIGIN not in response.headers
 
 
-def test_cors_in_front_answers_a_preflight_before_the_guard(fronted: httpx.Client, journal: Journal) -> None:
+def test_cors_in_front_answers_a_preflight_before_the_guard(client: httpx.Client, journal: Journal) -> None:
     """The guard never sees it."""
-    response = fronted.options("/session", headers=FRONT | ASKED)
+    response = client.options("/session", headers=FRONT | ASKED)
 
     assert (200, FRONT["origin"]) == (response.status_code, response.headers[ALLOWED_ORIGIN])
     assert STATUS not in response.headers
     assert "session" not in journal.events
 
 
-def test_cors_in_front_lets_the_page_read_what_the_guard_says(fronted: httpx.Client) -> None:
+def test_cors_in_front_lets_the_page_read_what_the_guard_says(client: httpx.Client) -> None:
     """The status of an answer, and the reason of a refusal."""
-    answer, refusal = (fronted.get("/session", headers=headers | FRONT) for headers in (new_key(), RESERVED))
+    answer, refusal = (client.get("/session", headers=headers | FRONT) for headers in (new_key(), RESERVED))
 
     assert "new" == answer.headers[STATUS]
     assert STATUS in answer.headers["access-control-expose-headers"]

@@ -1,11 +1,11 @@
-"""Who a request is, behind the guard, in every framework: `framework.py` says where one of them differs."""
+"""The conversation of a request behind the guard, in every framework; `framework.py` has the differences."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -13,14 +13,11 @@ from frameworks.framework import Framework
 from frameworks.journal import Journal
 from frameworks.requests import RESERVED, STATUS, answer, new_key
 from live import LiveServer
-from servers.server import Server
-
-if TYPE_CHECKING:
-    from frameworks.conftest import Serve
 
 FORGED = {"x-openclaw-session-id": "forged", "x_openclaw_session_id": "forged"}
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("path", ["/session", "/mounted/session"])
 def test_every_place_a_handler_looks_in_holds_the_same_id(
     client: httpx.Client, framework: Framework, path: str
@@ -56,6 +53,7 @@ def test_a_request_without_a_key_passes_unchanged(client: httpx.Client, framewor
     assert STATUS not in response.headers
 
 
+@pytest.mark.everywhere
 async def test_concurrent_requests_for_a_new_key_share_one_id(server: LiveServer) -> None:
     """Of many first requests exactly one is new; all meet the same id."""
     key = new_key()
@@ -105,22 +103,6 @@ def test_a_head_request_belongs_to_its_conversation(client: httpx.Client, framew
     assert (b"", "new") == (with_key.content, with_key.headers[STATUS])
     assert answer(ordinary) == answer(with_key)
     assert "existing" == client.get("/session", headers=key).headers[STATUS]
-
-
-def test_a_root_path_does_not_change_who_it_is(
-    client: httpx.Client, serve: Serve, server_kind: Server, framework: Framework
-) -> None:
-    """Behind a proxy that has cut a prefix off, the same key meets the same id, in every place."""
-    key = new_key()
-    session_id = client.get("/session", headers=key).json()["seen"]["scope"]
-    with serve(server_kind.root_path, "/prefix") as prefixed:
-        response = httpx.get(f"{prefixed.url}/session", headers=key, timeout=30, trust_env=False)
-
-    assert "existing" == response.headers[STATUS]
-    finds_route = framework.root_path == "cuts" or (framework.root_path == "demands") is server_kind.joins_root_path
-    assert finds_route is (response.status_code == 200)
-    if finds_route:
-        assert dict.fromkeys(framework.places, session_id) == response.json()["seen"]
 
 
 def _headers_but(added: Collection[str], app: Mapping[str, Any]) -> dict[str, str]:

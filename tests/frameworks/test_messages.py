@@ -1,4 +1,4 @@
-"""What passes through the guard message by message: streams, uploads, WebSockets, work behind the response."""
+"""Messages through the guard one by one: streams, uploads, WebSockets, work behind the response."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ MEBIBYTE = 1 << 20
 UPLOAD = 50 * MEBIBYTE
 
 
+@pytest.mark.everywhere
 def test_a_chunk_arrives_before_the_next_is_made(client: httpx.Client) -> None:
     """The second chunk waits for a request that is sent after the first has arrived: buffering would deadlock."""
     with client.stream("GET", "/stream", headers=new_key()) as response:
@@ -44,6 +45,7 @@ def test_an_upload_of_50_mb_is_not_kept_in_memory(
     assert (growth() < UPLOAD // 2) is server_kind.streams_uploads
 
 
+@pytest.mark.everywhere
 @pytest.mark.needs("uploads")
 def test_a_handler_reads_an_upload_while_it_is_sent(
     client: httpx.Client, framework: Framework, server_kind: Server
@@ -79,30 +81,26 @@ def test_work_behind_the_response_sees_the_id(client: httpx.Client) -> None:
     assert {"session_id": session_id} == client.get("/outcome").json()
 
 
+@pytest.mark.everywhere
 @pytest.mark.needs("websockets")
 def test_a_websocket_handler_sees_the_conversations_id(
-    server: LiveServer, client: httpx.Client, framework: Framework
+    server: LiveServer, client: httpx.Client, server_kind: Server, framework: Framework
 ) -> None:
-    """Where there are WebSocket handlers, they see the id that HTTP requests with that key get, in every place."""
+    """Where there are WebSocket handlers, they see the id that HTTP requests with that key get, in every place.
+
+    The handshake response says how the conversation came by its id, where the server lets headers be added.
+    """
     key = new_key()
     response, seen = handshake(server, key)
 
     session_id = client.get("/session", headers=key).json()["seen"]["scope"]
+    has_handlers = bool(framework.websocket_places)
     assert dict.fromkeys(framework.websocket_places, session_id) == seen
-    assert bool(framework.websocket_places) is (response.status_code == 101)
+    assert has_handlers is (response.status_code == 101)
+    assert ("new" if has_handlers and server_kind.adds_to_handshake else None) == response.headers.get(STATUS)
 
 
-@pytest.mark.needs("websockets")
-def test_a_websocket_handshake_carries_the_status(
-    server: LiveServer, server_kind: Server, framework: Framework
-) -> None:
-    """The handshake response says how the conversation came by its id, where the server lets headers be added."""
-    response, _ = handshake(server, new_key())
-
-    expected = "new" if framework.websocket_places and server_kind.adds_to_handshake else None
-    assert expected == response.headers.get(STATUS)
-
-
+@pytest.mark.everywhere
 def test_a_websocket_with_a_reserved_key_is_refused_before_accept(
     server: LiveServer, server_kind: Server, journal: Journal
 ) -> None:

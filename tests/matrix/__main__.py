@@ -1,4 +1,4 @@
-"""Writes the page of what was tested out of the reports of the last runs: `python -m matrix TOX_DIRECTORY PAGE`."""
+"""Write the page of tested versions out of the reports of the last runs: `python -m matrix TOX_DIRECTORY PAGE`."""
 
 from __future__ import annotations
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from applications.application import APPLICATIONS
-from environments import ENV_LIST
 from frameworks.framework import BROKEN, FRAMEWORKS, Framework
-from matrix.run import IN_PROCESS, Run
-from servers.server import ADAPTERS, SERVERS, Server
+from matrix.run import Run
+from servers.server import KINDS, Server
 
-KINDS: Mapping[str, Server] = {**SERVERS, **ADAPTERS}
-BARE = "servers"
-"""The environment of the application without a framework, which is tried on all servers in more ways."""
+FULL = "frameworks-full"
+"""The environment of all frameworks and the application without one, with all tests on all servers."""
 
-CORE = ("lowest-direct", *(name for name in ENV_LIST if name.startswith("py3")))
+GUARDED = ("applications", "litellm")
+CORE = ("lowest", "py311", "py312", "py313", "py314")
+IN_PROCESS = "in process"
+"""The column of tests that talk to no server."""
+
 EXPECTED = {"places", "websocket_places"}
-"""What each framework has an answer of its own to, so that there is no rest to be unlike."""
+"""Fields in which each framework differs, so that there is no rest to be unlike."""
 
 
 def page(directory: Path) -> str:
@@ -29,44 +31,37 @@ def page(directory: Path) -> str:
         Unfit: one of them is missing, or not everything has passed in it.
 
     """
-    served = {name: Run.of(name, directory) for name in (*FRAMEWORKS, BARE)}
+    full = Run.of(FULL, directory)
+    applications = Run([test for name in GUARDED for test in Run.of(name, directory).tests])
     return string.Template((Path(__file__).parent / "page.md").read_text()).substitute(
-        python=", ".join(dict.fromkeys(run.versions["python"] for run in served.values())),
-        frameworks="\n".join(_frameworks(served)),
+        python=full.version("python"),
+        frameworks="\n".join(_frameworks(full)),
         broken="\n".join(f"- {' on '.join(cell)}, no {broken.what}: {broken.why}" for cell, broken in BROKEN.items()),
         pythons="\n".join(_pythons(directory)),
-        applications="\n".join(_applications({name: Run.of(name, directory) for name in APPLICATIONS})),
+        applications="\n".join(_applications(applications)),
     )
 
 
-def _frameworks(runs: Mapping[str, Run]) -> Iterator[str]:
-    yield _row("", *(_server(name, runs) for name in KINDS), IN_PROCESS, "unlike the rest in")
+def _frameworks(run: Run) -> Iterator[str]:
+    heads = [_named(name, kind.distribution, run) for name, kind in KINDS.items()]
+    yield _row("", *heads, IN_PROCESS, "unlike the rest in")
     yield _row("---", *["---:"] * (len(KINDS) + 1), "---")
-    for name, run in runs.items():
-        named, unlike = ("no framework", "") if name == BARE else (_framework(name, run), _unlike(FRAMEWORKS[name]))
-        yield _row(named, *(_cell(name, server, run) for server in (*KINDS, IN_PROCESS)), unlike)
+    for name, framework in FRAMEWORKS.items():
+        yield _row(_named(name, framework.distribution, run), *_cells(name, run), _unlike(framework))
+    yield _row("no framework", *_cells(None, run), "")
     yield _row("unlike the rest in", *(_unlike(kind) for kind in KINDS.values()), "", "")
 
 
-def _framework(name: str, run: Run) -> str:
-    distribution = FRAMEWORKS[name].distribution
-    return _named(name, distribution, run.versions[distribution])
-
-
-def _server(name: str, runs: Mapping[str, Run]) -> str:
-    distribution = KINDS[name].distribution
-    versions = dict.fromkeys(run.versions[distribution] for run in runs.values() if distribution in run.versions)
-    return _named(name, distribution, ", ".join(versions))
-
-
-def _named(name: str, distribution: str, version: str) -> str:
+def _named(name: str, distribution: str, run: Run) -> str:
+    version = run.version(distribution)
     return f"{name} {version}" if name.startswith(distribution) else f"{name}, {distribution} {version}"
 
 
-def _cell(name: str, server: str, run: Run) -> str:
-    broken = BROKEN.get((name, server))
-    count = str(run.passed.get(server, "-"))
-    return count if broken is None else f"{count}, no {broken.what}"
+def _cells(framework: str | None, run: Run) -> Iterator[str]:
+    for server in (*KINDS, None):
+        broken = BROKEN.get((framework or "", server or ""))
+        count = len(run.where(framework=framework, server=server).tests)
+        yield f"{count or '-'}" if broken is None else f"{count}, no {broken.what}"
 
 
 def _unlike(kind: Framework | Server) -> str:
@@ -82,15 +77,15 @@ def _pythons(directory: Path) -> Iterator[str]:
     yield _row(*CORE)
     yield _row(*["---:"] * len(CORE))
     runs = [Run.of(name, directory) if (directory / name / "junit.xml").exists() else None for name in CORE]
-    yield _row(*("not there" if run is None else f"{run.total} on {run.versions['python']}" for run in runs))
+    yield _row(*("not there" if run is None else f"{len(run.tests)} on {run.version('python')}" for run in runs))
 
 
-def _applications(runs: Mapping[str, Run]) -> Iterator[str]:
-    yield _row("environment", "what was guarded", "tests")
+def _applications(run: Run) -> Iterator[str]:
+    yield _row("application", "guarded", "tests")
     yield _row("---", "---", "---:")
-    for name, run in runs.items():
-        guarded = ", ".join(f"{distribution} {run.versions[distribution]}" for distribution in APPLICATIONS[name])
-        yield _row(name, guarded, str(run.total))
+    for name, distributions in APPLICATIONS.items():
+        guarded = ", ".join(f"{distribution} {run.version(distribution)}" for distribution in distributions)
+        yield _row(name, guarded, str(len(run.where(application=name).tests)))
 
 
 def _row(*cells: str) -> str:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
-
-IN_PROCESS = "in process"
-"""Where tests run that talk to no server."""
-
 
 NOT_PASSED = {"failure", "error", "skipped"}
 
@@ -21,14 +16,9 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What was installed, and how many tests have passed on each server."""
+    """Tests that have passed, each by the properties that it has recorded: where it ran, and what was installed."""
 
-    versions: Mapping[str, str]
-    passed: Mapping[str, int]
-
-    @property
-    def total(self) -> int:
-        return sum(self.passed.values())
+    tests: Sequence[Mapping[str, str]]
 
     @classmethod
     def of(cls, environment: str, directory: Path) -> Run:
@@ -41,13 +31,20 @@ class Run:
         report, again = directory / environment / "junit.xml", f"run: tox -e {environment}"
         if not report.exists():
             raise Unfit(f"{report} is not there; {again}")
-        suites = ElementTree.parse(report).getroot()
-        if bad := [case.get("name") for case in suites.iter("testcase") if NOT_PASSED & {each.tag for each in case}]:
-            raise Unfit(f"{report}: {', '.join(map(str, bad))} did not pass; mend it and {again}")
-        passed = Counter(_properties(case).get("server", IN_PROCESS) for case in suites.iter("testcase"))
-        versions = {name: text for suite in suites.iter("testsuite") for name, text in _properties(suite).items()}
-        return cls(versions, passed)
+        cases = [*ElementTree.parse(report).iter("testcase")]
+        if bad := [case.get("name", "") for case in cases if NOT_PASSED & {each.tag for each in case}]:
+            raise Unfit(f"{report}: {', '.join(bad)} did not pass; mend it and {again}")
+        return cls([dict(_properties(case)) for case in cases])
+
+    def where(self, **properties: str | None) -> Run:
+        """The tests that have recorded these properties; None stands for a property that was not recorded."""
+        return Run([test for test in self.tests if all(test.get(name) == value for name, value in properties.items())])
+
+    def version(self, name: str) -> str:
+        """The versions of a distribution that tests have recorded, as a rule one."""
+        return ", ".join(dict.fromkeys(test[name] for test in self.tests if name in test))
 
 
-def _properties(element: ElementTree.Element) -> dict[str, str]:
-    return {each.get("name", ""): each.get("value", "") for each in element.iterfind("properties/property")}
+def _properties(case: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    for each in case.iterfind("properties/property"):
+        yield each.get("name", ""), each.get("value", "")

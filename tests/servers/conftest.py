@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -13,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 from live import START_SECONDS, LiveServer
-from servers.header_cases import CASES, HTTP2
-from servers.server import ADAPTERS, SERVERS, serving
+from servers.header_cases import HTTP2
+from servers.scheduling import pytest_xdist_make_scheduler  # noqa: F401 - a hook
+from servers.server import KINDS, record_server, serving
 
-KINDS = {**SERVERS, **ADAPTERS}
 DISTRIBUTIONS = dict.fromkeys(kind.distribution for kind in KINDS.values())
 PROTOCOLS = (*KINDS, *HTTP2)
 
@@ -30,18 +29,12 @@ def pytest_report_header() -> str:
     return ", ".join(f"{name} {version(name)}" for name in DISTRIBUTIONS)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _versions(record_testsuite_property: Callable[[str, object], None]) -> None:
-    """What was installed is in the report, for the page of the matrix."""
-    for name in ("asgiref", *DISTRIBUTIONS):
-        record_testsuite_property(name, version(name))
-
-
 @pytest.fixture(autouse=True)
-def _server(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
-    """So is where a test ran."""
+def _ran_on(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Record what a test ran on, for the page of the matrix."""
+    record_property("asgiref", version("asgiref"))
     if "protocol" in request.fixturenames:
-        record_property("server", server_of(request.getfixturevalue("protocol")))
+        record_server(record_property, server_of(request.getfixturevalue("protocol")))
 
 
 def server_of(protocol: str) -> str:
@@ -49,12 +42,7 @@ def server_of(protocol: str) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        pairs = itertools.product(PROTOCOLS, CASES.items())
-        sent = [(protocol, name, case) for protocol, (name, case) in pairs if case.in_http2 or protocol in KINDS]
-        params = [pytest.param(protocol, case, id=f"{protocol}-{name}") for protocol, name, case in sent]
-        metafunc.parametrize(("protocol", "case"), params)
-    elif "protocol" in metafunc.fixturenames:
+    if "protocol" in metafunc.fixturenames:
         metafunc.parametrize("protocol", PROTOCOLS)
 
 
@@ -64,11 +52,10 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
     with contextlib.ExitStack() as stack:
 
         @functools.cache
-        def start(protocol: str) -> LiveServer:
-            name = server_of(protocol)
+        def start(name: str) -> LiveServer:
             workers = KINDS[name].workers
             options = [workers, "2"] if workers is not None else []
-            directory = tmp_path_factory.mktemp(protocol, numbered=False)
+            directory = tmp_path_factory.mktemp(name, numbered=False)
             env = {"SESSIONGUARD_STORE": f"disk://{directory / 'sessions'}"}
             server = stack.enter_context(serving(name, "bare_app:app", directory, *options, env=env))
             wait_until_all_answer(server, 1 if workers is None else 2)
@@ -80,13 +67,13 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 @pytest.fixture
 def server(started: Callable[[str], LiveServer], protocol: str) -> LiveServer:
     """The bare application, guarded and listening."""
-    return started(protocol)
+    return started(server_of(protocol))
 
 
 @pytest.fixture
 def store(tmp_path_factory: pytest.TempPathFactory, protocol: str) -> Path:
-    """Where the server of this protocol keeps its conversations."""
-    return tmp_path_factory.getbasetemp() / protocol / "sessions"
+    """The directory in which the server of this protocol keeps its conversations."""
+    return tmp_path_factory.getbasetemp() / server_of(protocol) / "sessions"
 
 
 def wait_until_all_answer(server: LiveServer, processes: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from live import LiveServer, free_port, running
@@ -47,8 +48,8 @@ def _uvicorn(*options: str) -> tuple[str, ...]:
 
 
 SERVERS: Mapping[str, Server] = {
-    "uvicorn-h11": Server("uvicorn", _uvicorn("--http", "h11"), joins_root_path=True),
     "uvicorn-httptools": Server("uvicorn", _uvicorn("--http", "httptools"), joins_root_path=True),
+    "uvicorn-h11": Server("uvicorn", _uvicorn("--http", "h11"), joins_root_path=True),
     "hypercorn": Server("hypercorn", ("hypercorn", "--bind", "127.0.0.1:{port}")),
     "granian": Server(
         "granian",
@@ -75,6 +76,14 @@ ADAPTERS: Mapping[str, Server] = {
     # all that is asked of HTTP, but answers a WebSocket that is refused with 500, so frameworks are not tried on it.
     "aiohttp": Server("aiohttp-asgi", ("aiohttp_asgi", "--address", "127.0.0.1", "--port", "{port}")),
 }
+KINDS: Mapping[str, Server] = {**SERVERS, **ADAPTERS}
+
+
+def record_server(record_property: Callable[[str, object], None], name: str) -> None:
+    """Record which server a test ran on, for the page of the matrix."""
+    distribution = KINDS[name].distribution
+    record_property("server", name)
+    record_property(distribution, version(distribution))
 
 
 @contextlib.contextmanager
@@ -82,8 +91,9 @@ def serving(
     name: str, target: str, directory: Path, *options: str, env: Mapping[str, str] | None = None
 ) -> Iterator[LiveServer]:
     """Serve `module:app` of the folder of applications on a free port of loopback until the block ends."""
-    port = free_port()
-    module, *arguments = (part.format(port=port) for part in {**SERVERS, **ADAPTERS}[name].command)
+    # All of them print the port that the system has chosen; Granian prints the 0 that it was given.
+    port = free_port() if name == "granian" else 0
+    module, *arguments = (part.format(port=port) for part in KINDS[name].command)
     path = os.pathsep.join(filter(None, (str(APPS), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", module, *arguments, *options, target]
     with running(command, port, directory, {**(env or {}), "PYTHONPATH": path}) as server:

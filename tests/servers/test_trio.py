@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers.server import APPS, serving
+from servers.server import APPS, record_server, serving
 
 NO_LIFESPAN = """
 from bare_app import app as guarded
@@ -23,7 +23,7 @@ async def app(scope, receive, send):
 
 @pytest.fixture(autouse=True)
 def _server(record_property: Callable[[str, object], None]) -> None:
-    record_property("server", "hypercorn")
+    record_server(record_property, "hypercorn")
 
 
 def test_a_server_on_trio_does_not_start(tmp_path: Path) -> None:

@@ -19,18 +19,20 @@ RACES, RACERS = 20, 12
 
 
 @pytest.fixture
-def races(protocol: str, server: LiveServer) -> list[list[tuple[str, dict[str, Any]]]]:
-    """Of each race, how every racer came by its id, and what the application told it."""
-    race = race_in_streams if protocol in HTTP2 else race_in_connections
-    return [race(server, {"x-openclaw-session-key": f"race-{uuid.uuid4()}"}) for _ in range(RACES)]
+async def races(protocol: str, server: LiveServer) -> list[list[tuple[str, dict[str, Any]]]]:
+    """Of each race, how every racer came by its id, and the answer of the application."""
+    keys = [{"x-openclaw-session-key": f"race-{uuid.uuid4()}"} for _ in range(RACES)]
+    if protocol in HTTP2:
+        return [race_in_streams(server, key) for key in keys]
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=server.url, limits=fresh, timeout=30, trust_env=False) as client:
+        return [await race_in_connections(client, key) for key in keys]
 
 
-def race_in_connections(server: LiveServer, key: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
-    async def run() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as client:
-            return await asyncio.gather(*(client.get("/", headers=key) for _ in range(RACERS)))
-
-    return [(response.headers["x-sessionguard-status"], response.json()) for response in asyncio.run(run())]
+async def race_in_connections(client: httpx.AsyncClient, key: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """A connection for each racer, so that all processes take part."""
+    responses = await asyncio.gather(*(client.get("/", headers=key) for _ in range(RACERS)))
+    return [(response.headers["x-sessionguard-status"], response.json()) for response in responses]
 
 
 def race_in_streams(server: LiveServer, key: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:

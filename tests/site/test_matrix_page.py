@@ -1,27 +1,24 @@
-"""The page of what was tested with what is what the reports of the last runs say, and has all there is."""
+"""The page of tested versions repeats the reports of the last runs, and names every framework, server and Python."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from applications.application import APPLICATIONS
-from environments import ENV_LIST, ROOT, siblings
 from frameworks.framework import BROKEN, FRAMEWORKS
-from matrix.page import BARE, CORE, KINDS
-from matrix.run import IN_PROCESS
-from servers.server import SERVERS
+from matrix.page import CORE, FULL, GUARDED, IN_PROCESS
+from servers.server import KINDS, SERVERS
 
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "matrix.md").read_text()
-DISTRIBUTIONS = [kind.distribution for kind in (*KINDS.values(), *FRAMEWORKS.values())]
-DISTRIBUTIONS += [name for names in APPLICATIONS.values() for name in names]
-SERVED = dict(zip(KINDS, range(10, 100, 10), strict=False))
-"""How many tests a report has for each server."""
-
 VERSION = r"\d+\.\d+(\.\d+)?(\.?\w+)*"
 
 
@@ -32,34 +29,62 @@ def table(page: str, heading: str) -> list[list[str]]:
     return [rows[0], *rows[2:]]
 
 
-def report(directory: Path, environment: str, served: Mapping[str, int], outcome: str = "") -> None:
-    """Leave what pytest would have left: tests on each server, and one in the process, with an outcome."""
-    case = '<testcase name="it works"><properties><property name="server" value="{}" /></properties></testcase>'
-    cases = [case.format(server) for server, count in served.items() for _ in range(count)]
-    versions = {name: f"1.{number}" for number, name in enumerate(dict.fromkeys(["python", "asgiref", *DISTRIBUTIONS]))}
-    properties = [f'<property name="{name}" value="{version}" />' for name, version in versions.items()]
-    (directory / environment).mkdir()
-    (directory / environment / "junit.xml").write_text(
-        f"<testsuites><testsuite><properties>{''.join(properties)}</properties>{''.join(cases)}"
-        f'<testcase name="it is so">{outcome}</testcase></testsuite></testsuites>'
-    )
+def cells(page: str) -> dict[tuple[str, str], str]:
+    """The cells of the table of frameworks, by framework and server."""
+    rows = table(page, "Frameworks on servers")[1:-1]
+    names = [*FRAMEWORKS, "no framework"]
+    columns = [*KINDS, IN_PROCESS]
+    return {
+        (name, column): cell
+        for name, row in zip(names, rows, strict=True)
+        for column, cell in zip(columns, row[1:-1], strict=True)
+    }
+
+
+def report(directory: Path, environment: str, tests: Iterable[Mapping[str, str]], outcome: str = "") -> None:
+    """Leave a report as pytest does: a test with each of these properties, and one with an outcome."""
+    suite = ElementTree.Element("testsuite")
+    for test in tests:
+        properties = ElementTree.SubElement(ElementTree.SubElement(suite, "testcase", name="it works"), "properties")
+        for name, value in test.items():
+            ElementTree.SubElement(properties, "property", name=name, value=value)
+    last = ElementTree.SubElement(suite, "testcase", name="it is so")
+    if outcome:
+        ElementTree.SubElement(last, outcome)
+    (directory / environment).mkdir(exist_ok=True)
+    ElementTree.ElementTree(suite).write(directory / environment / "junit.xml")
+
+
+def full_run() -> Iterator[Mapping[str, str]]:
+    """For each framework one test in the process, and for each server as many as its name has letters; then one test on
+    each server without a framework.
+    """
+    for name, framework in FRAMEWORKS.items():
+        ran = {"python": "3.0", "framework": name, framework.distribution: "1.0"}
+        yield ran
+        for server, kind in SERVERS.items():
+            yield from [{**ran, "server": server, kind.distribution: "2.0"}] * len(server)
+    for server, kind in KINDS.items():
+        yield {"python": "3.0", "server": server, kind.distribution: "2.0"}
 
 
 def write(directory: Path) -> subprocess.CompletedProcess[str]:
-    """Call the program as tox would, if it had its environments in this directory, and wanted the page there."""
-    asked = [sys.executable, "-m", "tox", "config", "-e", "matrix-page", "-k", "commands", "--workdir", str(directory)]
-    answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    module, environments, page = answer.partition("commands = python -m ")[2].split()
-    (directory / "docs").mkdir()
-    command = [sys.executable, "-m", module, environments, str(directory / Path(page).relative_to(ROOT))]
+    """Write the page out of the reports in this directory."""
+    command = [sys.executable, "-m", "matrix", str(directory), str(directory / "matrix.md")]
     return subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
-    """A directory of tox in which everything has run but one Python, and nothing was broken."""
-    for environment in (BARE, *FRAMEWORKS, *APPLICATIONS, *CORE[:-1]):
-        report(tmp_path, environment, SERVED if environment in FRAMEWORKS else {})
+    """A directory of tox in which every environment has run but that of one Python."""
+    report(tmp_path, FULL, full_run())
+    for environment in GUARDED:
+        names = ["litellm"] if environment == "litellm" else [name for name in APPLICATIONS if name != "litellm"]
+        report(
+            tmp_path, environment, ({"application": name, **dict.fromkeys(APPLICATIONS[name], "4.0")} for name in names)
+        )
+    for environment in CORE[:-1]:
+        report(tmp_path, environment, [{"python": "3.0"}])
     return tmp_path
 
 
@@ -68,103 +93,95 @@ def test_the_page_fits_on_one_screen() -> None:
 
 
 def test_the_page_is_the_template_with_tables_in_it() -> None:
-    """Whoever changes a word changes the template, and lets the page be written again."""
+    """A word is changed in the template, and the page is written again."""
     template = (ROOT / "tests" / "matrix" / "page.md").read_text()
 
     assert re.fullmatch(re.sub(r"\\\$\w+", "(?s:.+)", re.escape(template)), PAGE)
 
 
-@pytest.mark.parametrize("name", siblings("plain"))
-def test_every_framework_has_a_row_with_its_version(name: str) -> None:
-    """And a number, or what is broken, for every server that frameworks are tried on."""
-    (row,) = [row for row in table(PAGE, "Frameworks on servers") if re.fullmatch(rf"{name}(, \w+)? {VERSION}", row[0])]
-    tried = row[1 : 1 + len(SERVERS)]
+def test_every_framework_has_a_row_with_its_version() -> None:
+    """And a number, with the word for a broken part, for every server that frameworks are tried on."""
+    rows = table(PAGE, "Frameworks on servers")[1:-2]
+    named = [row[0] for row in rows]
 
-    assert [cell for cell in tried if not re.match(r"[1-9]", cell)] == []
-    assert {server for server, cell in zip(KINDS, row[1:], strict=False) if ", no " in cell} == {
-        server for framework, server in BROKEN if framework == name
-    }
+    assert [re.split("[ ,]", name)[0] for name in named] == list(FRAMEWORKS)
+    assert [name for name in named if not re.search(rf" {VERSION}$", name)] == []
+    assert [
+        cell
+        for cell, text in cells(PAGE).items()
+        if cell[0] in FRAMEWORKS and cell[1] in SERVERS and not re.match("[1-9]", text)
+    ] == []
+    assert {cell for cell, text in cells(PAGE).items() if ", no " in text} == {*BROKEN}
 
 
 def test_every_server_has_a_column_with_its_version() -> None:
-    head = table(PAGE, "Frameworks on servers")[0]
+    heads = table(PAGE, "Frameworks on servers")[0][1 : len(KINDS) + 1]
 
-    assert [re.split("[ ,]", cell)[0] for cell in head[1 : len(KINDS) + 1]] == list(KINDS)
-    assert [cell for cell in head[1 : len(KINDS) + 1] if not re.search(rf" {VERSION}$", cell)] == []
+    assert [re.split("[ ,]", head)[0] for head in heads] == list(KINDS)
+    assert [head for head in heads if not re.search(rf" {VERSION}$", head)] == []
 
 
-def test_every_python_that_tox_names_has_a_column() -> None:
-    """With its own version, or the word that it was not there."""
+def test_every_python_has_a_column_with_its_version() -> None:
+    """Or the word that it was not there."""
     head, tested = table(PAGE, "Pythons")
-    named = [name for name in ENV_LIST if re.fullmatch(r"py3\d+", name)]
     shown = dict(zip(head, tested, strict=True))
 
-    assert head == ["lowest-direct", *named]
-    assert re.fullmatch(rf"\d+ on {VERSION}", shown.pop("lowest-direct"))
-    assert [name for name in named if not re.match(rf"\d+ on 3\.{name[3:]}\.", shown[name])] in ([], ["py314"])
+    assert head == list(CORE)
+    assert re.fullmatch(rf"\d+ on {VERSION}", shown.pop("lowest"))
+    assert [name for name, cell in shown.items() if not re.search(rf" on 3\.{name[3:]}\.", cell)] in ([], ["py314"])
     assert shown["py314"] == "not there" or " on 3.14." in shown["py314"]
 
 
 def test_every_application_has_a_row_with_its_version() -> None:
     rows = {row[0]: row[1:] for row in table(PAGE, "Applications")[1:]}
 
-    assert tuple(rows) == tuple(siblings("vllm"))
+    assert list(rows) == list(APPLICATIONS)
     assert [row for row in rows.values() if not re.fullmatch(rf"[\w-]+ {VERSION}(, [\w-]+ {VERSION})*", row[0])] == []
     assert [row for row in rows.values() if int(row[1]) < 1] == []
 
 
-@pytest.mark.parametrize(("cell", "broken"), BROKEN.items(), ids=lambda value: "-".join(value))
-def test_what_is_broken_is_named_with_its_reason(cell: Sequence[str], broken: Sequence[str]) -> None:
-    assert f"- {' on '.join(cell)}, no {broken[0]}: {broken[1]}" in PAGE.splitlines()
+def test_every_broken_part_is_named_with_its_reason() -> None:
+    named = [f"- {' on '.join(cell)}, no {broken.what}: {broken.why}" for cell, broken in BROKEN.items()]
+
+    assert [line for line in named if line not in PAGE.splitlines()] == []
 
 
 def test_the_numbers_are_those_of_the_reports(reports: Path) -> None:
-    """Every test is counted where it ran."""
+    """Every test is counted where it ran; a broken part stands beside its number."""
     run = write(reports)
-    page = (reports / "docs" / "matrix.md").read_text()
-    (row,) = [row for row in table(page, "Frameworks on servers") if row[0].startswith("starlette ")]
+    page = (reports / "matrix.md").read_text()
+    in_process = {(name, IN_PROCESS): "1" for name in FRAMEWORKS}
+    alone = {("no framework", server): "1" for server in KINDS} | {("no framework", IN_PROCESS): "1"}
+    served = {
+        (name, server): "-"
+        if server not in SERVERS
+        else f"{len(server)}" + (f", no {BROKEN[name, server].what}" if (name, server) in BROKEN else "")
+        for name in FRAMEWORKS
+        for server in KINDS
+    }
 
     assert run.returncode == 0, run.stderr
-    assert row[1:-1] == [*map(str, SERVED.values()), "1"]
-    assert "Python 1.0," in page
-    assert table(page, "Frameworks on servers")[0][-2] == IN_PROCESS
-    assert [row[2] for row in table(page, "Applications")[1:]] == ["1"] * len(APPLICATIONS)
-    assert table(page, "Pythons")[1] == [*["1 on 1.0"] * (len(CORE) - 1), "not there"]
-
-
-def test_a_number_stands_beside_what_is_broken(reports: Path) -> None:
-    """It counts the tests that it is broken without the guard too."""
-    write(reports)
-    rows = table((reports / "docs" / "matrix.md").read_text(), "Frameworks on servers")
-    cells = {
-        (re.split("[ ,]", row[0])[0], server): cell
-        for row in rows
-        for server, cell in zip(KINDS, row[1:], strict=False)
-    }
-
-    assert {cell: text for cell, text in cells.items() if ", no " in text} == {
-        cell: f"{SERVED[cell[1]]}, no {broken.what}" for cell, broken in BROKEN.items()
-    }
+    assert cells(page) == served | in_process | alone
+    assert "Python 3.0," in page
+    assert [row[1:] for row in table(page, "Applications")[1:]] == [
+        [", ".join(f"{name} 4.0" for name in names), "1"] for names in APPLICATIONS.values()
+    ]
+    assert table(page, "Pythons")[1] == [*["2 on 3.0"] * (len(CORE) - 1), "not there"]
 
 
 @pytest.mark.parametrize("outcome", ["failure", "error", "skipped"])
 def test_a_run_in_which_not_everything_passed_is_no_page(reports: Path, outcome: str) -> None:
     """The program says which test of which run."""
-    (reports / "flask" / "junit.xml").unlink()
-    (reports / "flask").rmdir()
-    report(reports, "flask", {}, f"<{outcome} />")
+    report(reports, FULL, full_run(), outcome)
     run = write(reports)
 
-    assert run.returncode == 1
-    assert (
-        run.stderr
-        == f"error: {reports / 'flask' / 'junit.xml'}: it is so did not pass; mend it and run: tox -e flask\n"
-    )
-    assert not (reports / "docs" / "matrix.md").exists()
+    said = f"error: {reports / FULL / 'junit.xml'}: it is so did not pass; mend it and run: tox -e {FULL}\n"
+    assert (run.returncode, run.stderr) == (1, said)
+    assert not (reports / "matrix.md").exists()
 
 
 def test_a_run_that_is_missing_is_named(reports: Path) -> None:
-    (reports / "vllm" / "junit.xml").unlink()
+    (reports / "litellm" / "junit.xml").unlink()
     run = write(reports)
 
-    assert run.stderr == f"error: {reports / 'vllm' / 'junit.xml'} is not there; run: tox -e vllm\n"
+    assert run.stderr == f"error: {reports / 'litellm' / 'junit.xml'} is not there; run: tox -e litellm\n"
