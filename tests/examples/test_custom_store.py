@@ -12,6 +12,8 @@ import pytest
 from sessionguard import SessionStore
 from sessionguard.testing import SessionStoreContract
 
+pytestmark = pytest.mark.once
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_store.py"
 
 

@@ -6,12 +6,14 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 from live import uvicorn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = {"x-openclaw-session-key": "my-chat"}
 
 
+@pytest.mark.slow
 async def test_the_fastapi_example_remembers_what_was_said_at_the_same_time(tmp_path: Path) -> None:
     """Ten messages at once are one conversation of ten messages."""
     env = {"TMPDIR": str(tmp_path)}

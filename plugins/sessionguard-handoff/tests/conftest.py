@@ -13,12 +13,15 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 from clean_environment import clean_environment  # noqa: F401 - a fixture
+from isolation import only
 
 from sessionguard import SessionGuard
 from sessionguard.asgi import ASGIApp, Receive, Scope, Send
 from sessionguard.keys import row_key
 from sessionguard.store import wall_clock
 from sessionguard.stores.disk.store import DiskStore
+
+only_handoff = only("handoff")
 
 HERE = Path(__file__).parent
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import venv
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,10 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from live import LiveServer, free_port, running
+from fresh_environment import FreshEnvironment
+from isolation import DISABLED
+from live import LiveServer, running
 
 PROJECT = Path(__file__).parents[1]
-CHECKOUT = PROJECT.parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.once]
+
 LIST_PLUGINS = """
 from sessionguard.plugins import PluginRegistry
 hooks = PluginRegistry((), ()).implementations()
@@ -30,42 +29,25 @@ print(files, files.joinpath("py.typed").is_file())
 """
 
 
-class Environment:
-    """A virtual environment that sees nothing of the one the tests run in."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.python = str(directory / "bin" / "python")
-
-    def shell(self, line: str) -> None:
-        """Run a line in the checkout, as somebody who has activated the environment."""
-        path = os.pathsep.join([str(self.directory / "bin"), os.environ["PATH"]])
-        subprocess.run(line, shell=True, cwd=CHECKOUT, env={**os.environ, "PATH": path}, timeout=300, check=True)
-
-    def run(self, *arguments: str) -> str:
-        """Run the environment's Python away from the checkout; returns what it printed."""
-        command = [self.python, *arguments]
-        return subprocess.run(
-            command, cwd=self.directory, stdout=subprocess.PIPE, text=True, timeout=300, check=True
-        ).stdout
+def install_line() -> str:
+    [line] = re.findall(r"^pip install .*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    return str(line)
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A fresh environment in which the README's install line was run; pip builds both wheels and installs them."""
-    environment = Environment(tmp_path_factory.mktemp("installed") / "venv")
-    venv.create(environment.directory, with_pip=True)
-    [line] = re.findall(r"^pip install .*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
-    environment.shell(f"{line} uvicorn --quiet")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
+    """A fresh environment in which the README's install line was run."""
+    environment = FreshEnvironment(tmp_path_factory.mktemp("installed") / "venv")
+    environment.install(install_line(), "uvicorn")
     return environment
 
 
 @pytest.fixture(scope="module")
-def uninstalled(installed: Environment, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A copy of that environment from which the plugin was uninstalled."""
-    environment = Environment(tmp_path_factory.mktemp("uninstalled") / "venv")
-    shutil.copytree(installed.directory, environment.directory, symlinks=True)
-    environment.run("-m", "pip", "uninstall", "--yes", "--quiet", "sessionguard-handoff")
+def uninstalled(tmp_path_factory: pytest.TempPathFactory) -> FreshEnvironment:
+    """Another one, from which the plugin was uninstalled."""
+    environment = FreshEnvironment(tmp_path_factory.mktemp("uninstalled") / "venv")
+    environment.install(install_line(), "uvicorn")
+    environment.uninstall("sessionguard-handoff")
     return environment
 
 
@@ -76,19 +58,24 @@ Serve = Callable[..., AbstractContextManager[LiveServer]]
 def serve(tmp_path: Path, store_directory: Path) -> Serve:
     """Serve the guarded agent with an environment's own uvicorn."""
 
-    def serve(environment: Environment, **variables: str) -> AbstractContextManager[LiveServer]:
-        port = free_port()
-        command = [environment.python, "-m", "uvicorn", "--factory", "sessionguard.serving:create_app"]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--app-dir", str(Path(__file__).parent)]
+    def serve(environment: FreshEnvironment, **variables: str) -> AbstractContextManager[LiveServer]:
+        command = [str(environment.python), "-m", "uvicorn", "--factory", "sessionguard.serving:create_app"]
+        command += ["--host", "127.0.0.1", "--port", "0", "--app-dir", str(Path(__file__).parent)]
         settings = {"SESSIONGUARD_APP": "agent:agent", "SESSIONGUARD_STORE": f"disk://{store_directory}"}
-        return running(command, port, tmp_path, {**settings, **variables})
+        return running(command, 0, tmp_path, {**settings, **variables})
 
     return serve
 
 
+@pytest.fixture(autouse=True)
+def _no_neighbours(only_handoff: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are not installed there, and what is not installed cannot be disabled."""
+    monkeypatch.delenv(DISABLED, raising=False)
+
+
 @pytest.fixture(params=["uninstalled", "disabled"])
 def serve_without(
-    request: pytest.FixtureRequest, serve: Serve, installed: Environment, uninstalled: Environment
+    request: pytest.FixtureRequest, serve: Serve, installed: FreshEnvironment, uninstalled: FreshEnvironment
 ) -> Serve:
     """Serve without the plugin: it is not there, or it is left out by its name."""
     if request.param == "uninstalled":
@@ -103,17 +90,17 @@ def secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> str:
     return secret
 
 
-def test_an_installed_plugin_is_listed_by_its_name(installed: Environment) -> None:
+def test_an_installed_plugin_is_listed_by_its_name(installed: FreshEnvironment) -> None:
     """The guard finds it by its entry point, beside the built-in ones."""
     assert ["handoff", "stores"] == installed.run("-c", LIST_PLUGINS).split()
 
 
-def test_an_uninstalled_plugin_is_not_listed(uninstalled: Environment) -> None:
+def test_an_uninstalled_plugin_is_not_listed(uninstalled: FreshEnvironment) -> None:
     """Nothing of it is left behind."""
     assert ["stores"] == uninstalled.run("-c", LIST_PLUGINS).split()
 
 
-def test_the_installed_package_is_typed_and_not_the_checkout(installed: Environment) -> None:
+def test_the_installed_package_is_typed_and_not_the_checkout(installed: FreshEnvironment) -> None:
     """What is tested here is the wheel's content."""
     directory, typed = installed.run("-c", SHOW_FILES).split()
 
@@ -122,7 +109,7 @@ def test_the_installed_package_is_typed_and_not_the_checkout(installed: Environm
 
 
 def test_an_installed_plugin_accepts_a_valid_token(
-    serve: Serve, installed: Environment, secret: str, handoff: dict[str, str]
+    serve: Serve, installed: FreshEnvironment, secret: str, handoff: dict[str, str]
 ) -> None:
     """Installing it and configuring a secret is all there is to do."""
     with serve(installed, SESSIONGUARD_HANDOFF_SECRETS=secret) as server:
@@ -132,7 +119,7 @@ def test_an_installed_plugin_accepts_a_valid_token(
 
 
 def test_an_installed_plugin_refuses_the_marker_without_a_secret(
-    serve: Serve, installed: Environment, handoff: dict[str, str]
+    serve: Serve, installed: FreshEnvironment, handoff: dict[str, str]
 ) -> None:
     """Installing it alone opens nothing."""
     with serve(installed) as server:
@@ -141,27 +128,20 @@ def test_an_installed_plugin_refuses_the_marker_without_a_secret(
     assert 403 == response.status_code
 
 
-def test_an_installed_plugin_stops_the_start_for_a_bad_secret(serve: Serve, installed: Environment) -> None:
+def test_an_installed_plugin_stops_the_start_for_a_bad_secret(serve: Serve, installed: FreshEnvironment) -> None:
     """The server ends before it listens, and its output names the variable."""
     bad = {"SESSIONGUARD_HANDOFF_SECRETS": "short"}
     with pytest.raises(RuntimeError, match="SESSIONGUARD_HANDOFF_SECRETS: entry 1 of 1"), serve(installed, **bad):
         pass
 
 
-def test_without_the_plugin_the_marker_is_ignored(serve_without: Serve, handoff: dict[str, str]) -> None:
-    """Nobody judges the marker, so the request is an ordinary one."""
+def test_without_the_plugin_the_marker_is_ignored_and_removed(serve_without: Serve, handoff: dict[str, str]) -> None:
+    """Nobody judges it, so the request is an ordinary one; the core strips both headers all the same."""
     with serve_without() as server:
-        response = httpx.get(server.url, headers=handoff)
+        seen = httpx.get(server.url, headers=handoff).json()
 
-    assert "new" == response.json()["origin"]
-
-
-def test_without_the_plugin_both_headers_are_still_removed(serve_without: Serve, handoff: dict[str, str]) -> None:
-    """The core strips them whether anybody reads them or not."""
-    with serve_without() as server:
-        response = httpx.get(server.url, headers=handoff)
-
-    assert not {"x-openclaw-session-effects", "x-openclaw-handoff-token"} & set(response.json()["headers"])
+    assert "new" == seen["origin"]
+    assert not {"x-openclaw-session-effects", "x-openclaw-handoff-token"} & {*seen["headers"]}
 
 
 def test_without_the_plugin_its_variable_stops_the_start(serve_without: Serve, secret: str) -> None:

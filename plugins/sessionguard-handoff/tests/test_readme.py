@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from sessionguard_handoff import HandoffPlugin
 
+pytestmark = pytest.mark.once
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)

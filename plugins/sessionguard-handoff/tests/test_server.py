@@ -14,6 +14,8 @@ from live import LiveServer, uvicorn
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.slow
+
 AGENT_DIRECTORY = Path(__file__).parent
 
 

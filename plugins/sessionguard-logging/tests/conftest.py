@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from clean_environment import clean_environment  # noqa: F401 - a fixture
+from isolation import only
 from sessionguard_logging import SessionFilter
+
+only_logging = only("logging")
 
 Seen = list[tuple[str, str, str, str]]
 

@@ -12,6 +12,7 @@ from live import uvicorn
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("http", ["h11", "httptools"])
 def test_pipelined_requests_do_not_leak_into_each_other(http: str, tmp_path: Path) -> None:
     """Keyed, without a key, keyed, without a key: each record has its own session, or none; the access log too."""

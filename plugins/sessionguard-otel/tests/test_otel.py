@@ -21,6 +21,8 @@ from sessionguard import ConfigurationError, SessionGuard
 from sessionguard.keys import fingerprint
 from sessionguard.testing import AppProbe, Exchange
 
+pytestmark = pytest.mark.lowest
+
 HASH = fingerprint("agent:main:my-chat")
 
 

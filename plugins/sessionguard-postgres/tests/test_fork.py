@@ -9,6 +9,8 @@ import sys
 import pytest
 from postgres_server import PostgresServer
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 FAMILY = """
 import asyncio, contextlib, gc, json, os, sys, threading
 from sessionguard_postgres import PostgresStore, connector, pool

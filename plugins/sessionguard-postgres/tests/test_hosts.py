@@ -15,10 +15,13 @@ from live import LiveServer, uvicorn
 from postgres_server import PostgresServer
 from sessionguard_postgres import PostgresStore
 
-KEYS = 2_000
+from pytest_sessionguard import Tally
+
 AT_ONCE = 12
 WORKERS = 2
 START_SECONDS = 60
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def wait_for_workers(server: LiveServer) -> None:
         processes.add(httpx.post(server.url).headers["x-process"])
 
 
-async def _ask_everywhere(hosts: list[LiveServer]) -> list[tuple[str, str, str, str]]:
+async def _ask_everywhere(hosts: list[LiveServer], keys: int) -> list[tuple[str, str, str, str]]:
     """Ask both hosts for the same keys in the same order, so that they meet at every one."""
     told: list[tuple[str, str, str, str]] = []
 
@@ -67,25 +70,28 @@ async def _ask_everywhere(hosts: list[LiveServer]) -> list[tuple[str, str, str, 
                 status = response.headers.get("x-sessionguard-status", response.status_code)
                 told.append((key, response.text, status, response.headers.get("x-process")))
 
-    queues = [iter([f"key-{number}" for number in range(KEYS)]) for _ in hosts]
+    queues = [iter([f"key-{number}" for number in range(keys)]) for _ in hosts]
     await asyncio.gather(
         *(client(server, keys) for server, keys in zip(hosts, queues, strict=True) for _ in range(AT_ONCE))
     )
     return told
 
 
-def test_two_hosts_give_every_key_one_id(hosts: list[LiveServer], server: PostgresServer, database: str) -> None:
+def test_two_hosts_give_every_key_one_id(
+    hosts: list[LiveServer], server: PostgresServer, database: str, tally: Tally
+) -> None:
     """Exactly one answer for each key says that it is new, over both hosts, and the table has that id."""
-    told = asyncio.run(_ask_everywhere(hosts))
+    count = tally.choose(400, 5_000)
+    told = asyncio.run(_ask_everywhere(hosts, count))
     ids: dict[str, set[str]] = defaultdict(set)
     for key, session_id, *_ in told:
         ids[key].add(session_id)
     new = Counter(key for key, _, status, _ in told if status == "new")
     stored = server.query("select convert_from(key, 'utf8'), session_id from sessionguard_sessions", database=database)
 
-    assert len(told) == 2 * KEYS
+    assert len(told) == 2 * count
     assert {status for _, _, status, _ in told} <= {"new", "joined", "existing"}
     assert len({process for *_, process in told}) == 2 * WORKERS
     assert new == dict.fromkeys(ids, 1)
-    assert len(ids) == KEYS
+    assert len(ids) == count
     assert {key.removeprefix("default//agent:main:"): {session_id} for key, session_id in stored} == ids

@@ -20,6 +20,8 @@ from sessionguard.ear import Listening
 from sessionguard.testing import FaultyWire, WireFault
 from sessionguard.testing.queueing import number_of
 
+pytestmark = pytest.mark.server
+
 Rows = Callable[[str], list[tuple[object, ...]]]
 
 NAME, MINUTE = "turn/a", 60_000
@@ -193,13 +195,14 @@ async def test_a_server_that_falls_silent_is_not_believed_to_be_heard(
 ) -> None:
     """After a while it is asked, and answers, as long as it is there."""
     monkeypatch.setattr(hearing, "QUIET_SECONDS", 0.1)
-    monkeypatch.setattr(hearing, "ANSWER_SECONDS", 0.5)
     with FaultyWire("127.0.0.1", server.port) as wire:
         store = PostgresStore(server.url(database, create_schema="on", port=wire.port))
         listening = store.listen("a")
         called = await coming(listening)
-        await asyncio.sleep(0.5)
+        replies = wire.count("reply")
+        await until(lambda: wire.count("reply") > replies + 2)
         quiet = called.done()
+        monkeypatch.setattr(hearing, "ANSWER_SECONDS", 0.5)
         wire.fail(WireFault("drop", "reply", at=wire.count("reply") + 1, lasting=True))
         await asyncio.wait_for(called, 10)
         deaf = listening and listening.coming()

@@ -1,4 +1,7 @@
-"""Conversations move here from the disk while workers use it, and leave when those have been stopped."""
+"""Conversations move here from the disk, and leave when their workers have been stopped.
+
+The new store does not see the load under which they move; the suite of Redis moves under load.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from pathlib import Path
 import pytest
 from postgres_readme import block, shell
 from postgres_server import PostgresServer
-from relocation import KEYS, filled, move_under_load, rows
+from relocation import KEYS, filled, rows
 from sessionguard_postgres import PostgresStore
 
 from sessionguard.stores.disk.store import DiskStore
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.once]
 
 
 @pytest.fixture
@@ -19,11 +24,6 @@ def url(server: PostgresServer, database: str) -> str:
     """That of an empty database with our tables in it."""
     asyncio.run(PostgresStore(server.url(database)).prepare())
     return server.url(database)
-
-
-def test_workers_are_moved_here_from_the_disk_under_load(url: str, tmp_path: Path) -> None:
-    """Nobody stops; every id that was handed out stands."""
-    asyncio.run(move_under_load(f"disk://{tmp_path / 'sessions'}", url, tmp_path))
 
 
 def test_the_command_of_the_readme_moves_every_row_as_it_is(url: str, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from sessionguard_postgres import PostgresStore
 
 from sessionguard import ConfigurationError, SessionGuard, StoreUnavailable
 from sessionguard.testing import AppProbe, Exchange
+
+pytestmark = pytest.mark.server
 
 Rows = Callable[[str], list[tuple[object, ...]]]
 
@@ -129,6 +130,7 @@ def standby(programs: Path) -> Iterator[PostgresServer]:
             standby.remove()
 
 
+@pytest.mark.slow
 def test_a_standby_is_refused_until_it_is_promoted(standby: PostgresServer) -> None:
     """What it knows may be of the past; named beside others, another one may be the primary."""
     url = standby.url("postgres")
@@ -170,6 +172,7 @@ async def test_a_database_that_may_not_be_written_is_refused(server: PostgresSer
         await ping(server.url(database))
 
 
+@pytest.mark.slow
 def test_a_server_that_can_lose_what_it_acknowledged_is_warned_about(programs: Path, server: PostgresServer) -> None:
     """fsync is the server's, synchronous_commit was chosen in the URL; where both are as they should be, no warning."""
     url = server.url("postgres", create_schema="on")
@@ -208,10 +211,8 @@ async def test_tables_that_are_dropped_under_a_guard_are_503_and_never_a_private
     headers = [(b"x-openclaw-session-key", b"key")]
     statuses = [(await Exchange(guard, headers).run()).status]
     rows("drop table sessionguard_sessions")
-    started = time.monotonic()
     statuses.append((await Exchange(guard, headers).run()).status)
-    took = time.monotonic() - started
     await PostgresStore(server.url(database)).prepare()
     statuses.append((await Exchange(guard, headers).run()).status)
 
-    assert (statuses, took < 2.5) == ([200, 503, 200], True)
+    assert statuses == [200, 503, 200]

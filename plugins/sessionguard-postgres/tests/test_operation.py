@@ -10,6 +10,8 @@ from operation import diagnose, left_by_the_doctor, operate
 from postgres_server import PostgresServer, running
 from sessionguard_postgres import PostgresStore
 
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.once]
+
 
 @pytest.fixture
 def url(server: PostgresServer, database: str) -> str:

@@ -19,6 +19,8 @@ from sessionguard_postgres import PostgresStore
 
 from sessionguard import ConfigurationError, Touch
 
+pytestmark = pytest.mark.server
+
 PREPARED = "select name, statement from pg_prepared_statements where statement not like '%pg_prepared_statements%'"
 SETTINGS = "select name from pg_settings where source = 'client' order by name"
 
@@ -99,6 +101,7 @@ def pgbouncer(server: PostgresServer, database: str) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.mark.slow
 def test_the_contract_holds_behind_pgbouncer(pgbouncer: str, tmp_path: Path) -> None:
     """All of it, on connections that belong to others between two statements."""
     url = f"{pgbouncer}?pooler=on&create_schema=on&pool_size=8"

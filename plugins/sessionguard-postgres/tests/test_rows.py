@@ -14,6 +14,8 @@ from sessionguard_postgres import PostgresStore, sweeper
 from sessionguard import CorruptRecord, GuardSettings, SessionGuard, SessionRecord, Touch
 from sessionguard.testing import AppProbe, Exchange
 
+pytestmark = pytest.mark.server
+
 Rows = Callable[[str], list[tuple[object, ...]]]
 
 ALL = "select convert_from(key, 'utf8'), session_id, session_started_at, updated_at from sessionguard_sessions"

@@ -76,6 +76,7 @@ def test_a_url_that_is_not_understood_says_why_and_hides_the_password(rest: str,
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("option", "told"),
     [("sslmode=perhaps", "sslmode"), ("target_session_attrs=nearest", "target_session_attrs")],
@@ -86,6 +87,7 @@ def test_what_the_driver_does_not_understand_stops_the_start(server: PostgresSer
         asyncio.run(PostgresStore(f"{server.url('postgres')}?{option}").ping())
 
 
+@pytest.mark.server
 async def test_options_of_the_driver_reach_the_server(
     server: PostgresServer, database: str, rows: Callable[[str], list[tuple[object, ...]]]
 ) -> None:

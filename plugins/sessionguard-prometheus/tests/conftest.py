@@ -1,3 +1,6 @@
 """What every test starts from."""
 
 from clean_environment import clean_environment  # noqa: F401 - a fixture
+from isolation import only
+
+only_prometheus = only("prometheus", "turns")

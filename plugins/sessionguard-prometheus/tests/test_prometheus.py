@@ -24,6 +24,8 @@ from sessionguard import SessionGuard, SessionStore, StoreUnavailable
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import AppProbe, Exchange
 
+pytestmark = pytest.mark.lowest
+
 HERE = Path(__file__).parent
 README = (HERE.parent / "README.md").read_text()
 
@@ -182,6 +184,7 @@ def served(tmp_path: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.slow
 def test_several_workers_are_scraped_as_one(served: str) -> None:
     """Forty requests on connections of their own, by whichever worker; the scrape knows all of them."""
     for _ in range(40):
@@ -205,6 +208,7 @@ def test_the_alerts_of_the_readme_are_about_metrics_there_are(registry: Collecto
     assert labels == {("code", ""), ("origin", ""), ("", "le")}
 
 
+@pytest.mark.slow
 def test_an_operator_watches_what_is_exposed(tmp_path: Path) -> None:
     """`sessionguard watch --metrics` understands all of them: requests, refusals, waits, and calls to the store."""
     (tmp_path / "watched.py").write_text(

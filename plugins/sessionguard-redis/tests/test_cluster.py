@@ -16,6 +16,8 @@ from sessionguard_redis.store import RedisStore
 from sessionguard import SessionGuardError, SessionStore, StoreUnavailable, Touch
 from sessionguard.testing import LeaseContract, SessionStoreContract
 
+pytestmark = pytest.mark.server
+
 SLOTS = 16_384
 SETTLED_SECONDS = 60.0
 

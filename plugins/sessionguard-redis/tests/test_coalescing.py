@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import Sequence
 
+import pytest
 from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.coalescer import MOST_TURNS, Coalescer
 from sessionguard_redis.store import RedisStore
@@ -14,6 +15,7 @@ from sessionguard_redis.store import RedisStore
 from sessionguard import Touch
 
 
+@pytest.mark.server
 async def test_reads_of_one_tick_are_one_command(store: RedisStore, server: RedisServer) -> None:
     """However many ask, for however many keys; each gets the row of its own."""
     await asyncio.gather(*(store.reserve(f"key-{n}", f"id-{n}", None) for n in range(32)))
@@ -25,6 +27,7 @@ async def test_reads_of_one_tick_are_one_command(store: RedisStore, server: Redi
     assert (server.calls("mget"), server.calls("get")) == (1, 0)
 
 
+@pytest.mark.server
 async def test_a_key_that_many_ask_for_is_read_once(store: RedisStore, server: RedisServer) -> None:
     """A burst for one conversation costs what one request costs, and beside others it is one key among them."""
     await store.reserve("hot", "id-hot", None)
@@ -64,6 +67,7 @@ async def test_who_comes_in_the_next_turn_of_the_loop_still_travels_along() -> N
     assert await alone == 0
 
 
+@pytest.mark.server
 async def test_a_read_alone_is_a_plain_get(store: RedisStore, server: RedisServer) -> None:
     """One key per operation, as clusters and proxies like it."""
     await store.get("key")
@@ -132,6 +136,7 @@ async def test_a_failure_is_everybodys_in_the_batch_and_nobodys_behind_it() -> N
     assert await coalescer.ask(3) == 3
 
 
+@pytest.mark.server
 async def test_cancelled_callers_never_leave_an_answer_to_others(store: RedisStore, server: RedisServer) -> None:
     """A storm of reads, reservations and touches, half of them cancelled on their way: replies stay with their keys."""
     chance = random.Random(0)
@@ -165,6 +170,7 @@ async def test_cancelled_callers_never_leave_an_answer_to_others(store: RedisSto
     assert connections <= 8
 
 
+@pytest.mark.server
 async def test_a_reservation_whose_caller_left_is_finished_or_not_begun(store: RedisStore) -> None:
     """Never half: what stands afterwards is a whole row with the candidate's id, or nothing."""
     for number in range(100):
@@ -179,6 +185,7 @@ async def test_a_reservation_whose_caller_left_is_finished_or_not_begun(store: R
     assert rows == {key: key.replace("key", "id") for key in rows}
 
 
+@pytest.mark.server
 async def test_connections_are_made_when_they_are_needed(server: RedisServer) -> None:
     """Building a store makes none; one caller after the other needs one."""
     store = open_store(server.url + PATIENT)

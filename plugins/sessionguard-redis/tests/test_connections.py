@@ -15,6 +15,8 @@ from tls_front import TlsFront
 
 from sessionguard import ConfigurationError, SessionGuardError, StoreUnavailable
 
+pytestmark = [pytest.mark.server, pytest.mark.lowest]
+
 
 async def reserve_and_read(url: str) -> bool:
     """Whether a row that was reserved over this URL is read over it."""
@@ -55,7 +57,7 @@ async def test_a_server_behind_tls_is_served(tls: tuple[TlsFront, Path]) -> None
 def test_a_store_that_is_closed_has_said_good_bye_over_tls(tls: tuple[TlsFront, Path]) -> None:
     """Before its loop ends: nothing is left open, and nothing complained of."""
     front, known = tls
-    for _ in range(20):
+    for _ in range(8):
         assert asyncio.run(reserve_and_read(f"rediss://127.0.0.1:{front.port}?ssl_ca_certs={known}"))
         gc.collect()
 

@@ -13,6 +13,8 @@ from sessionguard_redis.store import RedisStore
 
 from sessionguard import ConfigurationError, SessionGuardError
 
+pytestmark = pytest.mark.server
+
 DAY = 86_400.0
 
 

@@ -7,8 +7,11 @@ import subprocess
 import sys
 import threading
 
+import pytest
 from redis_servers import PATIENT, RedisServer, open_store
 from sessionguard_redis.store import RedisStore
+
+pytestmark = pytest.mark.server
 
 FORK = """
 import asyncio, os, sys, threading

@@ -14,6 +14,8 @@ from relocation import KEYS, filled, move_under_load, rows
 
 from sessionguard.stores.disk.store import DiskStore
 
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.once]
+
 BIN = Path(sys.executable).parent
 
 

@@ -1,16 +1,12 @@
-"""The operator's commands on real servers: those of every store, and the doctor's view of this one."""
+"""The doctor's view of real servers; the commands for all stores are typed on the disk and on Postgres."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from operation import diagnose, left_by_the_doctor, operate
+import pytest
+from operation import diagnose, left_by_the_doctor
 from redis_servers import RedisServer, Start
 
-
-def test_an_operator_gets_through_the_day(server: RedisServer, tmp_path: Path) -> None:
-    """Every command, as processes of their own, one after the other."""
-    operate(server.url, tmp_path)
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.once]
 
 
 def test_the_doctor_finds_a_server_well(server: RedisServer) -> None:

@@ -114,6 +114,7 @@ def table() -> dict[str, list[str]]:
     return {first: [cell for cell in cells if cell and not cell.endswith(VENDOR)] for first, *cells in rows}
 
 
+@pytest.mark.once
 def test_every_cell_of_the_table_is_registered() -> None:
     """What the README promises and what is shown here are the same words."""
     assert {row: list(cells) for row, cells in PROMISES.items()} == table(), (
@@ -121,13 +122,14 @@ def test_every_cell_of_the_table_is_registered() -> None:
     )
 
 
-@pytest.mark.parametrize("row", PROMISES)
-def test_every_promise_names_tests_that_exist(row: str) -> None:
+@pytest.mark.once
+def test_every_promise_names_tests_that_exist() -> None:
     """A test that is renamed or removed takes its promise with it; a cell has at least one."""
-    named = [node.split("::") for nodes in PROMISES[row].values() for node in nodes]
+    cells = {cell: nodes for row in PROMISES.values() for cell, nodes in row.items()}
+    named = [node.split("::") for nodes in cells.values() for node in nodes]
     missing = [f"{file}::{test}" for file, test in named if test not in defined_in(file)]
 
-    assert (missing, [cell for cell, nodes in PROMISES[row].items() if not nodes]) == ([], [])
+    assert (missing, [cell for cell, nodes in cells.items() if not nodes]) == ([], [])
 
 
 def defined_in(file: str) -> set[str]:
@@ -135,6 +137,8 @@ def defined_in(file: str) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
 
 
+@pytest.mark.server
+@pytest.mark.slow
 def test_a_killed_worker_loses_signs_of_life_and_no_id(server: RedisServer, tmp_path: Path) -> None:
     """SIGKILL between noting a touch and writing it leaves the row as it was reserved; the next worker goes on."""
     settings = {"SESSIONGUARD_APP": "redis_app:app", "SESSIONGUARD_STORE": server.url}
@@ -151,6 +155,8 @@ def test_a_killed_worker_loses_signs_of_life_and_no_id(server: RedisServer, tmp_
     assert len({*rows}) == 1
 
 
+@pytest.mark.server
+@pytest.mark.slow
 async def test_a_server_that_may_evict_does(start: Start) -> None:
     """Conversations that are alive go when memory is short, and begin anew."""
     server = start("--maxmemory-policy", "allkeys-random")

@@ -10,6 +10,8 @@ from sessionguard_redis.store import RedisStore
 
 from sessionguard import StoreUnavailable, Touch
 
+pytestmark = pytest.mark.server
+
 
 async def test_a_primary_without_enough_replicas_reserves_nothing_and_reads_on(start: Start) -> None:
     """`min-replicas-to-write` bounds what a failover can lose; Redis before 6.2.7 lets scripts pass all the same."""

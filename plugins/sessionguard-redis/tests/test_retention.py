@@ -12,6 +12,8 @@ from sessionguard_redis.url import parse
 
 from sessionguard import SessionRecord, Touch
 
+pytestmark = pytest.mark.server
+
 NAME = "sessionguard:key"
 DAY = 86_400.0
 

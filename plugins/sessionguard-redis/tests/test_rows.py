@@ -8,6 +8,8 @@ from sessionguard_redis.store import RedisStore
 
 from sessionguard import CorruptRecord, SessionRecord, Touch
 
+pytestmark = pytest.mark.server
+
 NAME = "sessionguard:key"
 STRANGERS = {
     "nothing": "",

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
-
-from typing_extensions import Self
+from typing import Self
 
 
 class TlsFront:

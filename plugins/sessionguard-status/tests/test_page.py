@@ -15,6 +15,8 @@ from sessionguard.keys import fingerprint, row_key
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import AppProbe, Exchange
 
+pytestmark = pytest.mark.lowest
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 from clean_environment import clean_environment  # noqa: F401 - a fixture
+from isolation import only
 from turns_stage import Agent, Stage
+
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("tests")
+
+only_turns = only("turns", "redis", "postgres")
 
 
 @pytest.fixture

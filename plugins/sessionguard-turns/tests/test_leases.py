@@ -10,6 +10,7 @@ from sessionguard_turns import asking, entrance, leasehold, leasing
 from turns_stage import Agent, Stage, settled
 
 from sessionguard import ConfigurationError, Lease, LeaseAnswer, StoreUnavailable
+from sessionguard.store import wall_clock
 from sessionguard.stores.memory import MemoryStore
 
 
@@ -124,11 +125,13 @@ async def test_who_waits_goes_on_waiting_while_the_store_is_away(
     monkeypatch.setattr(asking, "OUTAGE_WAITING", patience)
     one, other = stage(store=store, lease_time=0.5), stage(store=store, lease_time=0.5)
     first = await one.running("first")
-    second = await other.waiting("second")
-    await asyncio.sleep(0.05)
+    second = other.post("second")
+    await asyncio.wait_for(store.expect_questions(2).wait(), 10)
     store.failure = StoreUnavailable("away")
     agent.let_go("first", "second")
-    await asyncio.sleep(0.3)
+    await asyncio.wait_for(store.expect_questions(5).wait(), 10)
+    if status == 503:
+        await second.answered()
     store.failure = None
     await first.answered()
 
@@ -157,14 +160,17 @@ async def test_the_next_request_of_the_process_does_not_wait_for_a_store_that_is
     monkeypatch.setattr(entrance, "LEAVING_SECONDS", 0.05)
     monkeypatch.setattr(asking, "OUTAGE_WAITING", 0.1)
     monkeypatch.setattr(asking, "OUTAGE", 0.1)
-    play: Stage = stage(store=store, lease_time=2)
+    play: Stage = stage(store=store)
     first = await play.running("first")
     second = await play.waiting("second")
     store.failure = StoreUnavailable("away")
     agent.let_go("first")
     await first.answered()
 
-    assert 503 == (await asyncio.wait_for(second.answered(), 1.5)).status
+    # The lease would be given back, or run out, in half a minute.
+    assert 503 == (await second.answered()).status
+    store.failure = None
+    await everything_is_given_back()
 
 
 async def test_what_an_operator_has_to_mend_is_logged_and_503(
@@ -201,12 +207,16 @@ async def test_a_request_that_is_cancelled_between_question_and_answer_leaves_no
 
 async def test_the_lease_of_a_turn_that_runs_is_renewed(stage: Any, agent: Agent, store: FarStore) -> None:
     """For as long as it runs; in another process the next one waits, however long that is."""
-    one, other = stage(store=store, lease_time=0.5), stage(store=store, lease_time=0.5)
+    one, other = stage(store=store, lease_time=0.6), stage(store=store, lease_time=0.6)
+    now = wall_clock()
+    store._clock = lambda: now
     await one.running("first")
     second = await other.waiting("second")
     for _ in range(4):
         store.renewed.clear()
         await asyncio.wait_for(store.renewed.wait(), 10)
+        now += 400
+    await asyncio.wait_for(store.expect_questions(3).wait(), 10)
 
     assert ["first"] == agent.order
     assert not second.task.done()
@@ -225,7 +235,7 @@ async def test_a_long_wait_for_another_process_is_logged_without_the_key(
     lines = [message for message in caplog.messages if "has waited" in message]
 
     assert 1 == len(lines)
-    assert "now at position 1; the turn under way has taken 0." in lines[0]
+    assert "now at position 1; the turn under way has taken " in lines[0]
     assert "my-secret-chat" not in caplog.text
     assert agent.scopes["first"]["session_id"] not in caplog.text
 
@@ -284,6 +294,31 @@ async def test_who_asks_as_the_lease_is_given_back_does_not_push_in(stage: Any, 
     await agent.has("second")
 
     assert [False] == [answer.granted for answer in store.answered]
+
+
+async def test_a_conversation_is_busy_in_every_process(stage: Any, agent: Agent, store: FarStore) -> None:
+    """`reject` answers at once, and knows how long the turn has been running elsewhere."""
+    one, other = stage(store=store), stage(store=store, mode="reject")
+    first = await one.running("first")
+    busy = await other.post("second").answered()
+    agent.let_go("first", "third")
+    await first.answered()
+    await everything_is_given_back()
+    welcome = await other.post("third").answered()
+
+    assert (409, "session_busy") == (busy.status, busy.error["code"])
+    assert 1 <= int(busy.headers["retry-after"]) <= 30
+    assert 200 == welcome.status
+
+
+async def test_a_wait_for_another_process_is_over_in_time(stage: Any, agent: Agent, store: FarStore) -> None:
+    """409, as within a process."""
+    one, other = stage(store=store), stage(store=store, wait_timeout=0.1)
+    await one.running("first")
+    busy = await other.post("second").answered()
+
+    assert 409 == busy.status
+    assert int(busy.headers["x-sessionguard-wait-ms"]) >= 100
 
 
 @pytest.mark.parametrize("steps", range(12))

@@ -9,12 +9,15 @@ import pytest
 from postgres_server import NoServer, PostgresServer, find_programs, running
 from turns_outages import OutageContract
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 
 class TestPostgres(OutageContract):
     """Leases as rows, and NOTIFY that calls who is next."""
 
-    @pytest.fixture
-    def database(self) -> Iterator[PostgresServer]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def database(cls) -> Iterator[PostgresServer]:
         try:
             programs = find_programs()
         except NoServer as error:
@@ -22,8 +25,9 @@ class TestPostgres(OutageContract):
         with running(programs) as server:
             yield server
 
-    @pytest.fixture
-    def store_url(self, database: PostgresServer) -> str:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, database: PostgresServer) -> str:
         return database.url("postgres", create_schema="on")
 
     @pytest.fixture

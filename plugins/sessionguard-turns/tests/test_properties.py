@@ -14,6 +14,8 @@ from turns_program import STEP, Program, TwoGates
 from sessionguard import LeaseAnswer
 from sessionguard.stores.memory import MemoryStore
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("mode", [Mode.WAIT, Mode.REJECT, Mode.FIRST])
 def test_turns_never_overlap_whatever_happens(mode: Mode) -> None:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis_servers import MISSING, SERVERS, RedisServer
 from turns_outages import OutageContract
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 
 class TestRedis(OutageContract):
     """Leases as hashes, and a channel that calls who is next."""
 
-    @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[RedisServer]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def database(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         if not SERVERS:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
-        directory = tmp_path / "redis"
-        directory.mkdir()
+        directory = tmp_path_factory.mktemp("redis")
         with RedisServer(next(iter(SERVERS.values())), directory, "--appendfsync", "always") as server:
             yield server
 
-    @pytest.fixture
-    def store_url(self, database: RedisServer) -> str:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, database: RedisServer) -> str:
         return database.url
 
     @pytest.fixture

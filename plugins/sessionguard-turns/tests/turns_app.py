@@ -9,31 +9,36 @@ import time
 import uuid
 from pathlib import Path
 
-import httpx
 from sessionguard_turns import Turn, get_turn
 
 from sessionguard.asgi import Receive, Scope, Send
 
+KEY = b"x-openclaw-session-key"
+
 _sessions: dict[str, str] = {}
 
 
-def note(event: str) -> None:
+def note(event: str, key: str = "-") -> None:
     """Append to the file the test reads; one write, so that workers do not mix their lines."""
     with Path(os.environ["APP_JOURNAL"]).open("a") as journal:
-        journal.write(f"{os.getpid()} {time.monotonic_ns()} {event}\n")
+        journal.write(f"{os.getpid()} {time.monotonic_ns()} {key} {event}\n")
 
 
 async def agent(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer like a chat completion, or fail, after as many milliseconds as the query string says."""
+    """Answer like a chat completion, echo or fail, after as many milliseconds as the query string says.
+
+    With the header `x-hold` it does so when the file that it names is there.
+    """
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
     name = scope["path"].rpartition("/")[2]
-    note(f"begins {name}")
+    key = dict(scope["headers"]).get(KEY, b"-").decode()
+    note(f"begins {name}", key)
     try:
         await _take_turn(name, scope, receive, send)
     finally:
-        note(f"ends {name}")
+        note(f"ends {name}", key)
 
 
 async def _take_turn(name: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,21 +47,44 @@ async def _take_turn(name: str, scope: Scope, receive: Receive, send: Send) -> N
         await send({"type": "websocket.accept"})
         await receive()
         return
+    headers = dict(scope["headers"])
+    await _hold(headers)
+    if name.startswith("echo"):
+        await _echo(receive, send)
+        return
     await asyncio.sleep(int(scope["query_string"] or 0) / 1000)
     if name.startswith("fail"):
         raise RuntimeError(name)
     turn = get_turn(scope)
-    await _call(dict(scope["headers"]), turn)
+    await _call(headers, turn)
     completion = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
-    await _json(send, {**completion, "fencing_number": turn and turn.fencing_number})
+    await answer(send, {**completion, "fencing_number": turn and turn.fencing_number})
+
+
+async def _echo(receive: Receive, send: Send) -> None:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message["body"]
+        more = message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _hold(headers: dict[bytes, bytes]) -> None:
+    while (hold := headers.get(b"x-hold")) is not None and not Path(hold.decode()).exists():
+        await asyncio.sleep(0.01)
 
 
 async def _call(headers: dict[bytes, bytes], turn: Turn | None) -> None:
     """Call the same conversation where the request says, within its turn."""
     if b"x-call" in headers and turn is not None:
-        key = {"x-openclaw-session-key": headers[b"x-openclaw-session-key"].decode()}
-        async with httpx.AsyncClient(timeout=30) as client:
-            await client.post(headers[b"x-call"].decode(), headers={**key, **turn.headers})
+        import httpx
+
+        async with httpx.AsyncClient(timeout=60) as client:
+            await client.post(
+                headers[b"x-call"].decode(), headers={KEY.decode(): headers[KEY].decode(), **turn.headers}
+            )
 
 
 async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +96,7 @@ async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
         await _live(receive, send)
         return
     headers = dict(scope["headers"])
-    key = headers[b"x-openclaw-session-key"].decode()
+    key = headers[KEY].decode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
     await send({"type": "http.response.body", "body": b"", "more_body": True})
     session = _sessions.get(key)
@@ -76,14 +104,14 @@ async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
     if session is None:
         session = _sessions[key] = str(uuid.uuid4())
     await send({"type": "http.response.body", "body": f"data: {session}\n\n".encode(), "more_body": True})
-    while (hold := headers.get(b"x-hold")) is not None and not Path(hold.decode()).exists():
-        await asyncio.sleep(0.01)
+    await _hold(headers)
     await asyncio.sleep(0.05)
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
-async def _json(send: Send, answer: object) -> None:
-    body = json.dumps(answer).encode()
+async def answer(send: Send, content: object) -> None:
+    """Send it as JSON."""
+    body = json.dumps(content).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

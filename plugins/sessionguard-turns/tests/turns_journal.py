@@ -1,4 +1,4 @@
-"""What the application wrote down, read by the test that started its process."""
+"""The lines that the application has written, read by the test that started its process."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-SECONDS = 30
+SECONDS = 60
 
 
 class Entry(NamedTuple):
-    """What happened, in which process, and when, in nanoseconds of the clock that all processes share."""
+    """An event, its process, and its time in nanoseconds of the clock that all processes share."""
 
     process: int
     at: int
+    key: str
     event: str
 
 
 class Journal:
-    """What the application wrote down."""
+    """The lines of one conversation, or of all without a `key`; servers that several tests share have one file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: str | None = None) -> None:
         self.path = path
+        self._key = key
         path.touch()
 
     @property
     def entries(self) -> list[Entry]:
-        lines = (line.split(" ", 2) for line in self.path.read_text().splitlines())
-        return [Entry(int(process), int(at), event) for process, at, event in lines]
+        lines = (line.split(" ", 3) for line in self.path.read_text().splitlines())
+        entries = [Entry(int(process), int(at), key, event) for process, at, key, event in lines]
+        return [entry for entry in entries if self._key in (None, entry.key)]
 
     @property
     def events(self) -> list[str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from live import LiveServer
 from sessionguard_turns import Mode, asking, leasing
-from turns_fleet import FleetContract, Serve, client
+from turns_fleet import FleetContract, Hold, client, present, until
 from turns_journal import Journal
 from turns_program import STEP, TwoGates
 from turns_stage import Agent, Stage
@@ -26,8 +29,9 @@ AWAY_SECONDS = 0.5
 class OutageContract(FleetContract):
     """Override `database` with a server of one's own, that has `stop` and `start`, and `deaf_url` as well."""
 
-    @pytest.fixture
-    def database(self) -> Any:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def database(cls) -> Any:
         """The server behind `store_url`."""
         raise NotImplementedError
 
@@ -36,78 +40,87 @@ class OutageContract(FleetContract):
         """The URL of the same store for those who hear nothing."""
         raise NotImplementedError
 
-    @pytest.mark.parametrize("took", [300, 4000], ids=["a turn that ends meanwhile", "a turn that outlives it"])
     async def test_those_who_wait_survive_a_crash_of_the_server(
-        self, serve: Serve, journal: Journal, database: Any, took: int
+        self, fleet: list[LiveServer], start: Any, database: Any, tmp_path: Path
     ) -> None:
-        """It is killed and started again; the turn has its lease still, and then the others have theirs, in order."""
-        first, second = serve(), serve()
+        """It is killed and started again; the turn has its lease still, and then the others have theirs.
+
+        One turn ends while the server is away, one outlives that. Places in the queue may lapse while it is away.
+        """
+        first, second = fleet
+        keys = ["ends-meanwhile", "outlives"]
+        holds = [Hold(tmp_path / key) for key in keys]
+        journals = [Journal(start.journal, key) for key in keys]
+        asked: list[asyncio.Future[httpx.Response]] = []
         async with client() as http:
-            asked = [asyncio.ensure_future(http.post(f"{first.url}/one?{took}"))]
-            await asyncio.to_thread(journal.has, "begins one")
-            for name, server in [("two", second), ("three", first)]:
-                asked.append(asyncio.ensure_future(http.post(f"{server.url}/{name}?50")))
-                await asyncio.sleep(0.1)
+
+            def ask(server: LiveServer, key: str, name: str, **headers: str) -> None:
+                headers = {"x-openclaw-session-key": key, **headers}
+                asked.append(asyncio.ensure_future(http.post(f"{server.url}/{name}", headers=headers)))
+
+            for key, hold, journal in zip(keys, holds, journals, strict=True):
+                ask(first, key, "one", **hold.headers)
+                await asyncio.to_thread(journal.has, "begins one")
+            for name, server, counts in [("two?50", second, [1, 2]), ("three?50", first, [3, 4])]:
+                for key, count in zip(keys, counts, strict=True):
+                    ask(server, key, name)
+                    await present(server, count)
+            await asyncio.sleep(asking.OUTAGE)  # Who has just come would not wait for the server for long.
             await asyncio.to_thread(database.stop, signal.SIGKILL)
+            holds[0].release()
             await asyncio.sleep(AWAY_SECONDS)
             await asyncio.to_thread(database.start)
+            holds[1].release()
             answers = await asyncio.gather(*asked)
-        events = journal.after("ends three")
+        assert [200] * 6 == [each.status_code for each in answers]
+        for journal in journals:
+            await asyncio.to_thread(journal.has_ended, 3)
+            events = journal.events
 
-        assert [200] * 3 == [each.status_code for each in answers]
-        assert [] == journal.overlaps()
-        assert ["begins one", "ends one", "begins two", "ends two", "begins three", "ends three"] == events
+            assert [] == journal.overlaps()
+            assert ["begins one", "ends one"] == events[:2]
+            assert {"ends two", "ends three"} < {*events[2:]}
 
     async def test_who_comes_while_the_server_is_away_is_told_so(
-        self, serve: Serve, journal: Journal, database: Any
+        self, fleet: list[LiveServer], key: dict[str, str], journal: Journal, hold: Hold, database: Any
     ) -> None:
         """503 soon, and never beside the turn under way."""
-        first, second = serve(), serve()
-        async with client() as http:
-            running = asyncio.ensure_future(http.post(f"{first.url}/one?6000"))
+        first, second = fleet
+        async with client(key) as http:
+            running = asyncio.ensure_future(http.post(f"{first.url}/one", headers=hold.headers))
             await asyncio.to_thread(journal.has, "begins one")
             await asyncio.to_thread(database.stop, signal.SIGKILL)
-            late = await asyncio.gather(*(http.post(f"{each.url}/two", timeout=20) for each in (first, second)))
+            behind = asyncio.ensure_future(http.post(f"{first.url}/behind"))
+            elsewhere = await http.post(f"{second.url}/elsewhere")
+            hold.release()
             await asyncio.to_thread(database.start)
-            await running
+            answers = await asyncio.gather(running, behind)
 
-        assert 503 == late[1].status_code
-        assert late[0].status_code in (200, 503), "who waits for a turn of the same process may have it afterwards"
+        assert 503 == elsewhere.status_code
+        assert answers[1].status_code in (200, 503), "who waits for a turn of the same process may have it afterwards"
         assert [] == journal.overlaps()
 
     async def test_who_waits_is_called_and_asks_no_more_than_it_must(
-        self, store_url: str, database: Any, monkeypatch: pytest.MonkeyPatch
+        self, store_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A few times in two seconds, most of them to keep the place in the queue."""
-        asked, stage = await self._wait(store_url, monkeypatch)
+        async with Waiting(store_url, monkeypatch) as waiting:
+            await asyncio.sleep(2)
+            asked = len(waiting.questions)
 
-        assert 2 <= asked <= 6
-        assert ["first", "second"] == stage.agent.order
+        assert 1 <= asked <= 6
+        assert ["first", "second"] == waiting.agent.order
 
-    async def test_who_hears_nothing_asks_again_and_again(
-        self, deaf_url: str, database: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_who_hears_nothing_asks_again_and_again(self, deaf_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """And has its turn all the same."""
-        asked, stage = await self._wait(deaf_url, monkeypatch)
+        async with Waiting(deaf_url, monkeypatch) as waiting:
 
-        assert asked > 12
-        assert ["first", "second"] == stage.agent.order
+            async def many() -> bool:
+                return len(waiting.questions) > 12
 
-    async def _wait(self, url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, Stage]:
-        """Let a second turn wait for two seconds, in another gate; return how often it asked, and its stage."""
-        agent = Agent()
-        stores = [open_store(url), open_store(url)]
-        one, other = (Stage(agent, store=store) for store in stores)
-        first = await one.running("first")
-        counted = count_calls(stores[1], "acquire", monkeypatch)
-        second = other.post("second")
-        await asyncio.sleep(2)
-        asked = len(counted)
-        agent.let_go("first", "second")
-        await asyncio.gather(first.answered(), second.answered())
-        await asyncio.gather(*leasing._background)
-        await asyncio.gather(leave(one), leave(other))
-        return asked, other
+            await until(many)
+
+        assert ["first", "second"] == waiting.agent.order
 
     @pytest.mark.parametrize("mode", [Mode.WAIT, Mode.FIRST])
     def test_turns_of_two_gates_never_overlap_whatever_happens(
@@ -137,6 +150,31 @@ class OutageContract(FleetContract):
 
         judge()
         assert tried > 25
+
+
+class Waiting:
+    """A second turn that waits behind a first one in another gate; when the block ends, both come to their end."""
+
+    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.agent = Agent()
+        self.questions: Sequence[object] = ()
+        self._stores = [open_store(url), open_store(url)]
+        self._monkeypatch = monkeypatch
+
+    async def __aenter__(self) -> Self:
+        await forget_all(self._stores[0])
+        self._stages = [Stage(self.agent, store=store) for store in self._stores]
+        one, other = self._stages
+        self._callers = [await one.running("first")]
+        self.questions = count_calls(self._stores[1], "acquire", self._monkeypatch)
+        self._callers.append(other.post("second"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.agent.let_go("first", "second")
+        await asyncio.gather(*(each.answered() for each in self._callers))
+        await asyncio.gather(*leasing._background)
+        await asyncio.gather(*map(leave, self._stages))
 
 
 def count_calls(store: SessionStore, verb: str, monkeypatch: pytest.MonkeyPatch) -> Sequence[object]:

@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fresh_environment import FreshEnvironment
+
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "examples" / "plugin-template"
@@ -29,24 +31,29 @@ def shell(line: str, directory: Path, **env: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template, installed and tested by the line of its README, beside this guard and not a published one."""
-    directory = tmp_path_factory.mktemp("template")
-    shell(f"{sys.executable} -m pip wheel --quiet --no-deps --wheel-dir {directory}/wheel {ROOT}", directory)
-    [wheel] = (directory / "wheel").iterdir()
-    (directory / "constraints").write_text(f"sessionguard @ {wheel.as_uri()}\n")
-    copy = directory / "copy"
-    shutil.copytree(TEMPLATE, copy)
-    [line] = [text for language, text in BLOCK.findall((copy / "README.md").read_text()) if language == "bash"]
-    printed = shell(line, copy, PIP_CONSTRAINT=str(directory / "constraints"))
-    (copy / "printed").write_text(printed)
-    return copy
+    """The template, installed and tested by the line of its README, beside this guard and not a published one.
+
+    The line has three commands: make an environment, install, test. uv does for the first two what venv and pip would.
+    """
+    directory = tmp_path_factory.mktemp("template") / "copy"
+    shutil.copytree(TEMPLATE, directory)
+    [line] = [text for language, text in BLOCK.findall((directory / "README.md").read_text()) if language == "bash"]
+    make, install, test = line.strip().split(" && ")
+    assert (make, test) == ("python3 -m venv .venv", ".venv/bin/pytest")
+    environment = FreshEnvironment(directory / ".venv")
+    environment.install(f"pip install {ROOT}")
+    environment.install(install.removeprefix(".venv/bin/").replace('"', ""), directory=directory)
+    (directory / "printed").write_text(shell(test, directory))
+    return directory
 
 
+@pytest.mark.slow
 def test_the_template_installs_and_passes_its_tests(copy: Path) -> None:
     """All of them, the suite of every store among them."""
     assert re.search(r" \d\d passed in ", (copy / "printed").read_text().splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_processes_that_race_and_are_killed_on_its_store_stay_of_one_mind(copy: Path, tmp_path: Path) -> None:
     """The command of the guide, on a file of this test."""
     [line] = [text for language, text in BLOCK.findall(GUIDE.read_text()) if language == "bash"]
