@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def tally(pytestconfig: pytest.Config) -> Tally:
     """How much to try, and the place to say how much was tried."""
     return pytestconfig.stash[TALLY]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist, hand the counts to the process that prints them."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["sessionguard"] = dict(session.config.stash[TALLY].counts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a worker of pytest-xdist that has ended; one that crashed has none."""
+    node.config.stash[TALLY].counts.update(getattr(node, "workeroutput", {}).get("sessionguard", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import signal
 from collections.abc import Callable
@@ -10,7 +11,13 @@ from pathlib import Path
 import pytest
 from clean_environment import clean_environment  # noqa: F401 - a fixture
 
-APART = {"applications", "floors", "site"}
+with contextlib.suppress(ImportError):  # Not every environment has it.
+    import hypothesis
+
+    hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+    hypothesis.settings.load_profile("tests")
+
+APART = {"applications", "floors", "frameworks", "openclaw", "servers", "site", "template", "trials"}
 
 
 def pytest_sessionstart() -> None:
@@ -20,15 +27,15 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what has environments of its own, unless it was named: it needs what is installed only there."""
+    """Leave out the directories that have an environment of their own, unless they are named."""
     is_named = any(f"tests/{collection_path.name}" in argument for argument in config.args)
     return True if collection_path.name in APART and not is_named else None
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _python(record_testsuite_property: Callable[[str, object], None]) -> None:
-    """What ran is in the report, for the page of the matrix."""
-    record_testsuite_property("python", platform.python_version())
+@pytest.fixture(autouse=True)
+def _python(record_property: Callable[[str, object], None]) -> None:
+    """Record the Python of each test, for the page of the matrix."""
+    record_property("python", platform.python_version())
 
 
 @pytest.fixture

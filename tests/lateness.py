@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-
-from typing_extensions import Self
+from typing import Self
 
 STEP_SECONDS = 0.05
 

@@ -20,8 +20,10 @@ class Moody(MemoryStore):
     def __init__(self, mood: Any = None) -> None:
         super().__init__()
         self.mood = mood
+        self.asked = asyncio.Event()
 
     async def get(self, key: str) -> Any:
+        self.asked.set()
         if isinstance(self.mood, Exception):
             raise self.mood
         if self.mood is not None:
@@ -72,9 +74,10 @@ async def test_a_call_without_an_answer_ends_with_the_deadline() -> None:
 async def test_a_cancelled_caller_is_cancelled_and_told_as_such() -> None:
     """Cancellation is never swallowed."""
     told: list[tuple[str, str, float]] = []
-    attempts = StoreAttempts(Moody(asyncio.Event()), lambda *call: told.append(call))
+    store = Moody(asyncio.Event())
+    attempts = StoreAttempts(store, lambda *call: told.append(call))
     task = asyncio.ensure_future(attempts.get("key", soon()))
-    await asyncio.sleep(0.01)
+    await store.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -32,6 +32,8 @@ from sessionguard.cli.race import Reply, race
 from sessionguard.cli.server import Server, ServerFailed, serving
 from sessionguard.cli.walkthrough import steps
 
+pytestmark = pytest.mark.once
+
 KEY = {"x-openclaw-session-key": "Chat"}
 FIRST, SECOND = (str(uuid.UUID(int=number)) for number in (1, 2))
 

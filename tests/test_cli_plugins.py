@@ -14,6 +14,8 @@ from operators import command, process
 
 from sessionguard.cli import plugin_inspection
 
+pytestmark = pytest.mark.once
+
 GOOD = """
 from sessionguard import hookimpl
 class Plugin:

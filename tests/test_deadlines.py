@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
+from loop_clock import LoopClock
 
 from sessionguard import StoreUnavailable
 from sessionguard.deadlines import bounded, limit
 
-PATIENCE = 5.0
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> LoopClock:
+    return LoopClock(monkeypatch)
 
 
 def soon(seconds: float) -> float:
@@ -22,53 +25,62 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-async def ended_after(seconds: float) -> float:
-    """Return how long a wait with this limit took."""
-    started = time.monotonic()
+async def end_late(seconds: float) -> None:
+    """Wait for ever, with this limit."""
     with pytest.raises(StoreUnavailable, match="in time"):
         await bounded(never(), soon(seconds))
-    return time.monotonic() - started
 
 
-async def test_a_shorter_limit_ends_before_a_longer_one_that_began_earlier() -> None:
-    """The alarm is set anew when somebody has less time."""
-    order: list[float] = []
+async def test_a_shorter_limit_ends_before_a_longer_one_that_began_earlier(clock: LoopClock) -> None:
+    """The alarm is set anew when somebody has less time, and each limit ends when it is due."""
+    waits = {seconds: asyncio.ensure_future(end_late(seconds)) for seconds in (6, 2, 4, 3)}
+    ended = []
+    for _ in range(6):
+        await clock.advance(1)
+        ended.append(sorted(seconds for seconds, wait in waits.items() if wait.done()))
 
-    async def wait(seconds: float) -> None:
-        await ended_after(seconds)
-        order.append(seconds)
-
-    await asyncio.gather(*(wait(seconds) for seconds in (0.3, 0.1, 0.2, 0.15)))
-
-    assert order == [0.1, 0.15, 0.2, 0.3]
+    assert ended == [[], [2], [2, 3], [2, 3, 4], [2, 3, 4], [2, 3, 4, 6]]
+    await asyncio.gather(*waits.values())
 
 
-async def test_a_limit_behind_one_that_was_not_needed_still_ends() -> None:
+async def test_a_limit_behind_one_that_was_not_needed_still_ends(clock: LoopClock) -> None:
     """The alarm that rang for nothing looks who is left."""
-    await bounded(asyncio.sleep(0), soon(0.05))
+    await bounded(asyncio.sleep(0), soon(1))
+    wait = asyncio.ensure_future(end_late(2))
+    await clock.advance(1)
+    early = wait.done()
+    await clock.advance(1)
 
-    assert 0.1 <= await ended_after(0.1) < 2
+    assert (early, wait.done()) == (False, True)
+    await wait
 
 
-async def test_a_limit_that_has_passed_ends_at_once() -> None:
+async def test_a_limit_that_has_passed_ends_at_once(clock: LoopClock) -> None:
     """Whoever comes too late is told, not forgotten."""
-    assert await ended_after(-1.0) < 1
+    wait = asyncio.ensure_future(end_late(-1))
+    await clock.settle()
+
+    assert wait.done()
+    await wait
 
 
-async def test_an_answer_leaves_nothing_behind() -> None:
+async def test_an_answer_leaves_nothing_behind(clock: LoopClock) -> None:
     """The alarm that rings later cancels nobody, not even the same task at its next piece of work."""
     for _ in range(3):
-        assert await bounded(asyncio.sleep(0, "answer"), soon(0.03)) == "answer"
-    await asyncio.sleep(0.1)
+        assert await bounded(asyncio.sleep(0, "answer"), soon(1)) == "answer"
+    await clock.advance(2)
 
-    assert asyncio.current_task() is not None
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
-async def test_who_is_cancelled_while_waiting_is_cancelled() -> None:
+async def test_who_is_cancelled_while_waiting_is_cancelled(clock: LoopClock) -> None:
     """A client that leaves is not told that the store is late, though others with the same limit are."""
-    leaver, stayer = (asyncio.ensure_future(bounded(never(), soon(0.1))) for _ in range(2))
-    await asyncio.sleep(0)
+    leaver, stayer = (asyncio.ensure_future(bounded(never(), soon(1))) for _ in range(2))
+    await clock.settle()
     leaver.cancel()
+    await clock.advance(1)
     outcomes = await asyncio.gather(leaver, stayer, return_exceptions=True)
 
     assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, StoreUnavailable]
@@ -84,46 +96,47 @@ async def test_an_error_of_the_work_is_its_own() -> None:
         await bounded(fail(), soon(5))
 
 
-async def test_many_that_are_late_together_all_end() -> None:
-    """Each hears of it, in about the time one alarm takes."""
-    outcomes = await asyncio.gather(*(ended_after(0.05 + number / 10_000) for number in range(500)))
+async def test_many_that_are_late_together_all_end(clock: LoopClock) -> None:
+    """By one alarm, and none that is not due yet."""
+    waits = [asyncio.ensure_future(end_late(1 + number / 1000)) for number in range(500)]
+    await clock.advance(1.25)
+    ended = [wait.done() for wait in waits]
+    await clock.advance(0.25)
 
-    assert len(outcomes) == 500
-    assert max(outcomes) < 5
+    assert ended == [True] * 251 + [False] * 249
+    assert all(wait.done() for wait in waits)
+    await asyncio.gather(*waits)
 
 
 def test_every_loop_keeps_its_own_time() -> None:
     """Loops that take turns in one thread, and loops of several threads, end their own waits and no others."""
-
-    async def wait() -> float:
-        return await ended_after(0.05)
-
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
-    pending = first.create_task(wait())
+    pending = first.create_task(end_late(0.05))
     first.run_until_complete(asyncio.sleep(0))
-    second.run_until_complete(wait())
-    thread = threading.Thread(target=asyncio.run, args=(wait(),))
+    second.run_until_complete(end_late(0.05))
+    thread = threading.Thread(target=asyncio.run, args=(end_late(0.05),))
     thread.start()
-    waited = first.run_until_complete(pending)
+    not_of_another_loop = not pending.done()
+    first.run_until_complete(pending)
     thread.join()
     for loop in (first, second):
         loop.close()
 
-    assert 0.05 <= waited < 5
+    assert not_of_another_loop
 
 
-async def test_a_task_of_any_class_hears_that_it_is_late() -> None:
-    """Task factories make their own, and so does the backport of `asyncio.Runner` to Python 3.10."""
+async def test_a_task_of_any_class_hears_that_it_is_late(clock: LoopClock) -> None:
+    """Task factories make their own."""
     loop = asyncio.get_running_loop()
     loop.set_task_factory(lambda loop, coro, **options: asyncio.tasks._PyTask(coro, loop=loop, **options))
     try:
-        waits = [asyncio.create_task(ended_after(0.05)) for _ in range(2)]
+        waits = [asyncio.create_task(end_late(1)) for _ in range(2)]
     finally:
         loop.set_task_factory(None)
-    finished, _ = await asyncio.wait(waits, timeout=PATIENCE)
+    await clock.advance(1)
 
-    assert finished == set(waits)
-    assert all(0.05 <= wait.result() < PATIENCE for wait in waits)
+    assert [wait.done() for wait in waits] == [True, True]
+    await asyncio.gather(*waits)
 
 
 async def test_what_is_done_when_the_alarm_rings_stays_as_it_is() -> None:

@@ -311,7 +311,7 @@ async def test_one_corrupt_row_harms_no_other_that_begins_with_it(directory: Pat
     assert answers[1].created
 
 
-@pytest.mark.parametrize("processes", [2, 8])
+@pytest.mark.parametrize("processes", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_processes_that_race_for_the_same_keys_agree_on_every_id(directory: Path, processes: int) -> None:
     """One creator per key, one id per key, and every row is there afterwards; the very first opening races too."""
     keys = 200
@@ -376,8 +376,7 @@ async def hold_store_thread(store: DiskStore) -> Callable[[], None]:
         go.wait(10)
 
     task = asyncio.ensure_future(store._tenancy.submit((), wait, writes=False))
-    while not busy.is_set():
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(busy.wait, 10)
 
     def release() -> None:
         go.set()

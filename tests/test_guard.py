@@ -620,9 +620,10 @@ class Slow(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.go = asyncio.Event()
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
 
     async def reserve(self, *arguments: Any) -> Any:
+        self.asked.set()
         await self.go.wait()
         return await super().reserve(*arguments)
 
@@ -631,7 +632,7 @@ async def test_the_reservation_is_finished_before_the_application_starts() -> No
     """No lock of ours is held while it runs, and it never runs without an id."""
     probe, store = AppProbe(), Slow()
     request = asyncio.ensure_future(Exchange(guarded(probe, store=store), [KEY]).run())
-    await asyncio.sleep(0.01)
+    await store.asked.wait()
     assert probe.scopes == []
     store.go.set()
     await request

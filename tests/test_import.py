@@ -24,12 +24,14 @@ from sessionguard import SessionRecord, SessionStore, hookimpl
 from sessionguard import copying as copying_module
 from sessionguard import plugins as plugins_module
 from sessionguard.cli import adoption as adoption_module
-from sessionguard.cli import import_report
+from sessionguard.cli import export_openclaw, import_report
 from sessionguard.cli.gateway.entry import entry_of, record_of
 from sessionguard.keys import canonical, row_key
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded import jobs
 from sessionguard.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.once
 
 Write = Callable[[Path, Mapping[str, Any]], Path]
 
@@ -342,9 +344,12 @@ def test_a_conversation_that_everybody_changes_at_once_is_given_up(
     assert gateway.rows["default//agent:main:final-1"].session_id == "ours"
 
 
+ROWS_TO_KILL = 1500
+
+
 def test_an_import_that_is_killed_goes_on_where_it_was(gateway: Gateway) -> None:
     """All that was adopted stays, the rest follows, and no id is another than in the file."""
-    entries = {f"key-{number:05}": entry(f"id-{number}", number, number + 1) for number in range(6000)}
+    entries = {f"key-{number:05}": entry(f"id-{number}", number, number + 1) for number in range(ROWS_TO_KILL)}
     write_json(gateway.path, entries)
     with subprocess.Popen([COMMAND, "import", "openclaw", gateway.path, "--store", gateway.url]) as running:
         while not (adopted := _count(gateway.directory / "store" / "cache.db")) and running.poll() is None:
@@ -352,8 +357,8 @@ def test_an_import_that_is_killed_goes_on_where_it_was(gateway: Gateway) -> None
         running.kill()
     report = gateway.report()
 
-    assert adopted < 6000
-    assert report["adopted"] + report["known_already"] == 6000
+    assert adopted < ROWS_TO_KILL
+    assert report["adopted"] + report["known_already"] == ROWS_TO_KILL
     assert report["known_already"] >= adopted
     assert [row.session_id for row in gateway.rows.values()] == [each["sessionId"] for each in entries.values()]
 
@@ -367,13 +372,13 @@ def _count(path: Path) -> int:
 
 def test_an_import_shows_its_progress_to_a_person_alone(gateway: Gateway) -> None:
     """A bar on the terminal, with a percentage of the file."""
-    write_json(gateway.path, {f"key-{number}": entry(f"id-{number}") for number in range(3000)})
+    write_json(gateway.path, {f"key-{number}": entry(f"id-{number}") for number in range(1000)})
     code, output, shown = on_a_terminal(
         "import", "openclaw", str(gateway.path), "--store", gateway.url, "--json", "--dry-run"
     )
 
-    assert (code, json.loads(output)["adopted"]) == (0, 3000)
-    assert b"3,000 entries" in shown
+    assert (code, json.loads(output)["adopted"]) == (0, 1000)
+    assert b"1,000 entries" in shown
     assert b"100%" in shown
 
 
@@ -390,13 +395,14 @@ def test_an_export_is_a_sessions_file(gateway: Gateway) -> None:
     assert result.stderr == f"4 conversations in {gateway.url} were exported.\n"
 
 
-def test_an_export_shows_its_progress_to_a_person_alone(gateway: Gateway) -> None:
+def test_an_export_shows_its_progress_to_a_person_alone(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count that grows; the file goes into the pipe."""
-    gateway.take_over(entries={f"key-{number}": entry(f"id-{number}") for number in range(1500)})
+    monkeypatch.setattr(export_openclaw, "STEP", 10)
+    gateway.take_over(entries={f"key-{number}": entry(f"id-{number}") for number in range(50)})
     code, output, shown = on_a_terminal("export", "-", "--store", gateway.url)
     result = gateway.export()
 
-    assert (code, len(json.loads(output))) == (0, 1500)
+    assert (code, len(json.loads(output))) == (0, 50)
     assert b"exporting" in shown
     assert json.loads(output) == json.loads(result.stdout)
 
@@ -452,7 +458,7 @@ def _legal(raw_key: str) -> bool:
     return False
 
 
-UNHURRIED = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+UNHURRIED = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @UNHURRIED

@@ -65,7 +65,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Embedd
     return lambda **options: STORES[request.param](tmp_path / "sessions", **options)
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", ["disk", pytest.param("sqlite", marks=pytest.mark.slow)])
 def test_processes_that_race_for_names_share_them_out(kind: str, tmp_path: Path) -> None:
     """Fifty names, four processes: every name has one owner."""
     command = [sys.executable, "-c", CONTENDER, kind, str(tmp_path / "sessions")]

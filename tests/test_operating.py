@@ -19,6 +19,8 @@ from sessionguard import SessionRecord
 from sessionguard.keys import row_key
 from sessionguard.stores.disk.store import DiskStore
 
+pytestmark = [pytest.mark.once, pytest.mark.slow]
+
 README = Path(__file__).parents[1] / "README.md"
 FIRST_BLOCK = README.read_text().partition("```python\n")[2].partition("```")[0]
 PAGE = Path(__file__).parents[1] / "docs" / "operating.md"

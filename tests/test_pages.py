@@ -22,12 +22,16 @@ ROOT = Path(__file__).parents[1]
 SYMPTOMS = sorted((ROOT / "docs" / "symptoms").glob("*.md"))
 HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TARGET = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
+UNNAMED = re.compile(r"^(?!.*`[\w./]+`:$).*\n\n```python$", re.MULTILINE)
 ONE_SCREEN = 50
 FOLLOWED_TOGETHER = {"fastapi-proxy-lib": "proxies", "asgiproxy": "proxies"}
 
 TURNS = ROOT / "docs" / "turns.md"  # Its blocks are run where the plugin is.
 
-by_name = pytest.mark.parametrize("page", [*SYMPTOMS, *HOW_TO, TURNS], ids=lambda page: page.stem)
+PAGES = [*SYMPTOMS, *HOW_TO, TURNS]
+
+pytestmark = pytest.mark.once
 
 
 def block(symptom: str, language: str) -> str:
@@ -48,43 +52,48 @@ async def ask(app: Any, headers: dict[str, str], **scope: Any) -> Exchange:
     return await Exchange(app, [(name.encode(), value.encode()) for name, value in headers.items()], **scope).run()
 
 
-@by_name
-def test_a_page_fits_on_one_screen(page: Path) -> None:
-    assert len(page.read_text().splitlines()) <= ONE_SCREEN
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
-@by_name
-def test_a_page_is_found_from_the_readme(page: Path) -> None:
-    assert f"({page.relative_to(ROOT)})" in (ROOT / "README.md").read_text()
+def test_a_page_fits_on_one_screen() -> None:
+    lines = {name_of(page): len(page.read_text().splitlines()) for page in PAGES}
+
+    assert {name: count for name, count in lines.items() if count > ONE_SCREEN} == {}
 
 
-@by_name
-def test_what_a_page_points_to_is_there(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+def test_a_page_is_found_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+
+    assert [name_of(page) for page in PAGES if f"({name_of(page)})" not in readme] == []
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_a_how_to_is_followed_by_a_test_in_an_environment_of_its_own(page: Path) -> None:
-    """Which tox knows; every file the page shows has its name in front of it, so that the test can save it."""
-    name = FOLLOWED_TOGETHER.get(page.stem, page.stem).replace("-", "_")
-    (environments,) = re.findall(r"^\[testenv:\{([\w,]*vllm)\}\]$", (ROOT / "tox.ini").read_text(), re.MULTILINE)
-    followed = (ROOT / "tests" / "applications" / f"test_{name}.py").read_text()
-    unnamed = re.findall(r"^(?!.*`[\w./]+`:$).*\n\n```python$", page.read_text(), re.MULTILINE)
+def test_what_a_page_points_to_is_there() -> None:
+    targets = [(page, target) for page in PAGES for target in re.findall(TARGET, page.read_text())]
 
-    assert name in environments.split(",")
-    assert f"{page.stem}.md" in followed
-    assert not unnamed
+    assert [(name_of(page), target) for page, target in targets if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_a_how_to_begins_with_the_line_that_does_it(page: Path) -> None:
+def test_a_how_to_is_followed_by_a_test() -> None:
+    """The test reads the page, and every file that the page shows has its name in front of it, so it can be saved."""
+    tests = {page: ROOT / "tests" / "applications" / f"test_{_followed_by(page)}.py" for page in HOW_TO}
+
+    assert [name_of(page) for page, test in tests.items() if f"{page.stem}.md" not in test.read_text()] == []
+    assert {name_of(page): found for page in HOW_TO if (found := UNNAMED.findall(page.read_text()))} == {}
+
+
+def _followed_by(page: Path) -> str:
+    return FOLLOWED_TOGETHER.get(page.stem, page.stem).replace("-", "_")
+
+
+def test_a_how_to_begins_with_the_line_that_does_it() -> None:
     """Before it explains anything."""
-    first = BLOCK.search(page.read_text())
+    assert [name_of(page) for page in HOW_TO if not _begins_with_the_line(page.read_text())] == []
 
-    assert first is not None
-    assert "SessionGuard" in first[2]
-    assert len(page.read_text()[: first.start()].split("\n\n")) <= 3
+
+def _begins_with_the_line(text: str) -> bool:
+    first = BLOCK.search(text)
+    return first is not None and "SessionGuard" in first[2] and len(text[: first.start()].split("\n\n")) <= 3
 
 
 async def test_the_fork_is_cured_by_the_line_of_its_page() -> None:

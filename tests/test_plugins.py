@@ -411,7 +411,9 @@ def test_a_plugin_may_refuse_to_start_in_its_own_words(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", STARTING)
 @pytest.mark.parametrize(
-    ("answer", "shown"), [(_nothing, "NoneType"), (_number, "int"), (_coroutine, "coroutine")], ids=str
+    ("answer", "shown"),
+    [(_nothing, "NoneType"), (_number, "int"), (_coroutine, "coroutine")],
+    ids=["nothing", "a number", "a coroutine"],
 )
 def test_a_plugin_that_answers_nonsense_while_the_guard_is_built_is_named(
     hook: str, answer: Callable[..., object], shown: str

@@ -56,9 +56,6 @@ def open_and_close(directory: Path, name: str) -> None:
     os.close(os.open(directory / name, os.O_RDONLY))
 
 
-FAULTS = [delete_directory, delete_files, restore_by_rename, open_and_close]
-
-
 async def stranger(kind: str, directory: Path, *keys: str) -> list[str]:
     command = [sys.executable, "-c", STRANGER, kind, str(directory), *keys]
     run = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
@@ -66,9 +63,27 @@ async def stranger(kind: str, directory: Path, *keys: str) -> list[str]:
     return ids
 
 
-@pytest.mark.parametrize("first", ["us", "the stranger"])
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-@pytest.mark.parametrize("kind", STORES)
+CASES = [
+    ("disk", delete_directory, "us"),
+    ("sqlite", delete_directory, "the stranger"),
+    ("disk", delete_files, "the stranger"),
+    ("sqlite", delete_files, "us"),
+    ("disk", restore_by_rename, "us"),
+    ("sqlite", restore_by_rename, "the stranger"),
+    ("disk", open_and_close, "the stranger"),
+    ("sqlite", open_and_close, "us"),
+]
+"""Every pair of a kind of store, a fault, and the first process to reserve."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "first"),
+    [
+        pytest.param(*case, id=f"{case[0]}-{case[1].__name__}-{case[2]}", marks=pytest.mark.slow if slow else ())
+        for case in CASES
+        for slow in [case[0] == "sqlite"]
+    ],
+)
 async def test_whoever_reserves_first_after_the_fault_is_the_one_for_both(
     tmp_path: Path, kind: str, fault: Callable[[Path, str], None], first: str
 ) -> None:

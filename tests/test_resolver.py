@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from errand import Errand, Errands
+from loop_clock import LoopClock
 
 from sessionguard import (
     CorruptRecord,
@@ -110,6 +111,11 @@ def _reservations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Wire, "begins", request.param)
 
 
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> LoopClock:
+    return LoopClock(monkeypatch)
+
+
 class World:
     """One store, one clock, and as many processes as a test wants."""
 
@@ -133,7 +139,7 @@ class World:
 class Process:
     """A guarded application in a process of its own. `skew` is its clock's error in milliseconds."""
 
-    def __init__(self, world: World, *, skew: int = 0, timeout: float = 2.0, on_store_error: Any = "closed") -> None:
+    def __init__(self, world: World, *, skew: int = 0, timeout: float = 10.0, on_store_error: Any = "closed") -> None:
         self._world = world
         self._probe = AppProbe()
         self._refusals: list[Refusal] = []
@@ -602,7 +608,9 @@ async def test_nothing_is_offered_again_when_nobody_waits_any_more() -> None:
     assert world.store.calls["reserve"] == asked
 
 
-async def test_an_attempt_without_an_answer_is_given_up_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_attempt_without_an_answer_is_given_up_before_the_deadline(
+    clock: LoopClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At most 0.8 s each, so that a lost packet costs a retry and not the request; what is begun ends by itself."""
     monkeypatch.setattr(Wire, "begins", False)
     world = World()
@@ -612,16 +620,16 @@ async def test_an_attempt_without_an_answer_is_given_up_before_the_deadline(monk
         await asyncio.get_running_loop().create_future()
 
     world.store.before["reserve"] = hang_once
-    resolution = await world.process().resolve()
+    resolution = await clock.advance_until(asyncio.ensure_future(world.process(timeout=2.0).resolve()))
 
     assert resolution.origin is Origin.NEW
     assert world.store.calls["reserve"] == 2
 
 
-async def test_followers_take_over_when_the_first_callers_reservation_fails() -> None:
+async def test_followers_take_over_when_the_first_callers_reservation_fails(clock: LoopClock) -> None:
     """His failure is his own."""
     world = World()
-    failing = world.process(timeout=0.3)
+    failing = world.process(timeout=2)
     healthy = asyncio.Event()
 
     async def refuse_until_healthy() -> None:
@@ -630,12 +638,12 @@ async def test_followers_take_over_when_the_first_callers_reservation_fails() ->
 
     world.store.before["reserve"] = refuse_until_healthy
     leader = asyncio.ensure_future(failing.resolve())
-    await asyncio.sleep(0.15)
+    await clock.advance(1)
     followers = [asyncio.ensure_future(failing.resolve()) for _ in range(5)]
     with pytest.raises(StoreUnavailable):
-        await leader
+        await clock.advance_until(leader)
     healthy.set()
-    resolutions = await asyncio.gather(*followers)
+    resolutions = await clock.advance_until(asyncio.gather(*followers))
 
     assert len(ids(resolutions)) == 1
     assert origins(resolutions)[Origin.NEW] == 1
@@ -881,13 +889,15 @@ async def test_nobody_boards_a_flight_whose_work_is_done() -> None:
     await asyncio.sleep(0)
     done.set_result("first")
     has_landed, under_way = not len(flights), flights.under_way(ROW)
-    second = flights.run(ROW, lambda: asyncio.sleep(0.01, "second"))
+    later = asyncio.get_running_loop().create_future()
+    second = flights.run(ROW, lambda: later)
     landings.append(second.board())
     for _ in range(3):
         await asyncio.sleep(0)
 
     assert (has_landed, under_way) == (False, None)
     assert flights.under_way(ROW) is second
+    later.set_result("second")
     await asyncio.gather(*landings)
     assert [first.brought(), second.brought()] == ["first", "second"]
 

@@ -18,6 +18,7 @@ from sessionguard.errors import StoreRetired
 from sessionguard.records import Retirement
 from sessionguard.stores.disk.opening import _SCHEMA as DISK_SCHEMA
 from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.embedded import jobs
 from sessionguard.stores.embedded.checking import checked_connection
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.embedded.threads import THREADS
@@ -57,6 +58,12 @@ DIE_AFTER_THE_COMMIT = f"CoherentMemory.after_commit = lambda self: os._exit(0)\
 @pytest.fixture(params=STORES)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let other processes start while a store waits for them, however busy the machine is."""
+    monkeypatch.setattr(jobs, "JOB_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from sessionguard.asgi import Receive, Scope, Send
 from sessionguard.settings import GuardOptions, disabled_plugins
 from sessionguard.stores.memory import MemoryStore
 
+pytestmark = pytest.mark.once
+
 SECRET = "an old friend's name"
 WEAK_SECRET = "hunter2"
 

@@ -17,6 +17,8 @@ from sessionguard.errors import StoreUnavailable
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SqliteStore
 
+pytestmark = pytest.mark.once
+
 Run = Callable[..., tuple[object, str]]
 
 

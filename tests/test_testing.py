@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,27 +99,21 @@ class TestStore{number}(SessionStoreContract):
 """
 
 
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What pytest says about stores with mistakes, without any plugin for asynchronous tests."""
-    directory = tmp_path_factory.mktemp("mistakes")
+def test_the_contract_finds_every_store_with_a_mistake(tmp_path: Path) -> None:
+    """Each mistake fails the very test that is about it, without any plugin for asynchronous tests."""
     suites = [
         SUITE.format(number=number, mistake="\n".join(line[4:] for line in source.splitlines()))
         for number, (source, _) in enumerate(MISTAKES.values())
     ]
-    (directory / "test_mistakes.py").write_text(HEAD + "".join(suites))
+    (tmp_path / "test_mistakes.py").write_text(HEAD + "".join(suites))
     tests = " or ".join(test for _, test in MISTAKES.values())
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider", "--tb=no", "-rf"]
-    command += ["-k", tests]
-    run = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    command += ["-p", "no:xdist", "-k", tests]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = [f"TestStore{number}::{test}" in run.stdout for number, (_, test) in enumerate(MISTAKES.values())]
+
     assert run.returncode == 1, run.stdout + run.stderr
-    return run.stdout
-
-
-@pytest.mark.parametrize(("number", "mistake"), list(enumerate(MISTAKES)), ids=list(MISTAKES))
-def test_the_contract_finds_a_store_that(number: int, mistake: str, failed: str) -> None:
-    """Each mistake fails the very test that is about it."""
-    assert f"TestStore{number}::{MISTAKES[mistake][1]}" in failed
+    assert [mistake for mistake, is_found in zip(MISTAKES, found, strict=True) if not is_found] == []
 
 
 def test_a_suite_without_a_store_says_what_to_override() -> None:

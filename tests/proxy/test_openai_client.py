@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import openai
 import pytest
 from live import LiveServer, free_port
-from openai import AsyncOpenAI
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI  # Its import takes longer than all other tests take to be collected.
 
 Start = Callable[..., contextlib.AbstractContextManager[LiveServer]]
 Upstream = Any
-WORKERS = 3
+WORKERS = 2
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
 
 
@@ -34,6 +35,8 @@ def proxy(
 @contextlib.asynccontextmanager
 async def conversation(url: str, key: str, **headers: str) -> AsyncIterator[AsyncOpenAI]:
     """The client of a user who names the conversation in a default header."""
+    from openai import AsyncOpenAI
+
     named = {"x-openclaw-session-key": key, "x-name": key, **headers}
     async with AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0, timeout=20, default_headers=named) as user:
         yield user
@@ -58,7 +61,7 @@ async def test_one_key_is_one_id_from_the_first_completion_on(proxy: LiveServer,
 async def test_one_new_key_at_many_requests_and_workers_is_one_id_and_one_new(
     proxy: LiveServer, upstream: Upstream
 ) -> None:
-    """Thirty clients with a connection each, three processes: one conversation."""
+    """Thirty clients with a connection each, two processes: one conversation."""
     async with contextlib.AsyncExitStack() as stack:
         users = [await stack.enter_async_context(conversation(proxy.url, "crowded")) for _ in range(30)]
         answers = await asyncio.gather(*(ask(user) for user in users))
@@ -100,6 +103,8 @@ async def test_leaving_a_stream_cancels_the_completion_upstream(proxy: LiveServe
 
 async def test_a_stream_that_breaks_off_is_an_error(proxy: LiveServer, upstream: Upstream) -> None:
     """What was said is read, and the end is not taken for one."""
+    import openai
+
     async with conversation(proxy.url, "broken") as user:
         stream = await user.chat.completions.create(model="breaking", messages=MESSAGES, stream=True)
         said = (await anext(stream)).choices[0].delta.content
@@ -111,6 +116,8 @@ async def test_a_stream_that_breaks_off_is_an_error(proxy: LiveServer, upstream:
 
 async def test_an_error_of_the_model_server_is_passed_on(proxy: LiveServer, upstream: Upstream) -> None:
     """Status and body are the upstream's, so the client raises what it always raises."""
+    import openai
+
     async with conversation(proxy.url, "failing") as user:
         with pytest.raises(openai.APIStatusError) as failed:
             await user.chat.completions.create(model="failing", messages=MESSAGES)
@@ -120,6 +127,8 @@ async def test_an_error_of_the_model_server_is_passed_on(proxy: LiveServer, upst
 
 async def test_a_refusal_of_the_guard_is_an_error_of_the_client(proxy: LiveServer, upstream: Upstream) -> None:
     """A key that is not legal never reaches the upstream."""
+    import openai
+
     async with conversation(proxy.url, "cron:job") as user:
         with pytest.raises(openai.BadRequestError) as refused:
             await ask(user)
@@ -129,6 +138,8 @@ async def test_a_refusal_of_the_guard_is_an_error_of_the_client(proxy: LiveServe
 
 async def test_an_upstream_that_is_down_is_an_error_of_the_client(standalone_proxy: Start, tmp_path: Path) -> None:
     """The envelope is one the client reads, code and all."""
+    import openai
+
     upstream_url = f"http://127.0.0.1:{free_port()}"
     store = f"disk://{tmp_path / 'sessions'}"
 

@@ -405,9 +405,9 @@ async def test_a_client_that_leaves_during_the_handshake_ends_it() -> None:
 
 
 async def stuck(count: Callable[[], int]) -> int:
-    """Return the count when it has stopped growing."""
+    """Return the count when it has begun to grow and has stopped."""
     before = -1
-    while before != (before := count()):
+    while before != (before := count()) or before < 1:
         await asyncio.sleep(0.2)
     return before
 
@@ -520,6 +520,7 @@ def proxy_process(request: pytest.FixtureRequest, standalone_proxy: Start) -> St
     return standalone_proxy if request.param == "example" else command_line
 
 
+@pytest.mark.slow
 async def test_a_gateway_with_both_on_one_port_has_one_id_for_both(
     proxy_process: Start, client: httpx.AsyncClient, tmp_path: Path, store_url: str
 ) -> None:
@@ -547,6 +548,7 @@ async def test_a_gateway_with_both_on_one_port_has_one_id_for_both(
     assert ids["http"][0] != ids["ws"][0] != "None"
 
 
+@pytest.mark.slow
 async def test_a_server_that_ends_says_so_on_both_sides(proxy_process: Start, tmp_path: Path, store_url: str) -> None:
     """The client may connect anew, the upstream knows that nobody is there, and no error is logged."""
     async with gateway() as upstream:
