@@ -1,39 +1,52 @@
-"""tox.ini keeps its promises: every environment is found by a label, and what it leaves out is there to be left out."""
+"""tox.ini keeps its promises: the tiers name environments that exist, and plugins meet their lowest libraries."""
 
 from __future__ import annotations
 
+import configparser
+import itertools
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from environments import ENV_LIST, ROOT, names, setting
+import tomllib
 
-LABELS = {"fast", "matrix", "plugins"}
-TOX = (ROOT / "tox.ini").read_text()
+pytestmark = pytest.mark.once
 
+ROOT = Path(__file__).parents[1]
+PLUGINS = [path for path in sorted((ROOT / "plugins").iterdir()) if (path / "pyproject.toml").exists()]
 
-@pytest.mark.parametrize("environment", ENV_LIST)
-def test_an_environment_that_ci_runs_has_a_label(environment: str) -> None:
-    """Whoever calls all labels misses nothing."""
-    assert LABELS & {*names(setting(environment, "labels"))}
-
-
-@pytest.mark.parametrize("label", sorted(LABELS))
-def test_a_label_has_environments(label: str) -> None:
-    assert [name for name in ENV_LIST if label in names(setting(name, "labels"))]
+TOX = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+TOX.read(ROOT / "tox.ini")
 
 
-@pytest.mark.parametrize("path", sorted({*re.findall(r"--ignore=(\S+)", TOX)}))
-def test_what_an_environment_leaves_out_is_there(path: str) -> None:
-    """pytest says nothing when a name is wrong, and then leaves nothing out."""
-    assert (ROOT / path).exists()
+def names(text: str) -> list[str]:
+    return re.findall(r"[^\s,\\]+", text)
 
 
-@pytest.mark.parametrize("plugin", sorted(path.name for path in (ROOT / "plugins").iterdir()))
-def test_a_plugin_that_names_libraries_is_tested_with_their_lowest_versions(plugin: str) -> None:
+def expanded(section: str) -> Iterator[str]:
+    """Yield the names that the braces of a section stand for."""
+    parts = [part.split(",") for part in re.split(r"[{}]", section)]
+    yield from ("".join(choice) for choice in itertools.product(*parts))
+
+
+def test_the_tiers_name_environments_that_exist() -> None:
+    """tox makes an environment of any name, and would run the tests of the core in it."""
+    defined = {name for section in TOX.sections() for name in expanded(section.removeprefix("testenv:"))}
+    labels = [line.partition("=")[2] for line in TOX["tox"]["labels"].replace("\\\n", "").splitlines() if line]
+    tiers = [TOX["tox"]["env_list"], *labels]
+
+    assert len(tiers) == 3
+    assert [name for tier in tiers for name in names(tier) if name not in defined] == []
+
+
+def test_every_plugin_that_names_libraries_meets_the_lowest_of_them() -> None:
     """Those that need the guard alone have nothing that could be too old."""
-    (text,) = re.findall(
-        r"^dependencies = \[(.+)\]$", (ROOT / "plugins" / plugin / "pyproject.toml").read_text(), re.MULTILINE
-    )
-    names_libraries = text != '"sessionguard>=0.1"'
+    dependencies = {path.name: tomllib.loads((path / "pyproject.toml").read_text())["project"] for path in PLUGINS}
+    naming = [name for name, project in dependencies.items() if len(project["dependencies"]) > 1]
+    marked = {
+        path.name for path in PLUGINS if any("mark.lowest" in test.read_text() for test in path.glob("tests/*.py"))
+    }
 
-    assert (f"plugins/{plugin}/tests" in names(setting("lowest-plugins", "commands"))) is names_libraries
+    assert naming
+    assert [name for name in naming if name not in marked] == []

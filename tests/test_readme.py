@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import inspect
 import os
 import re
@@ -13,17 +12,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import Field, fields
 from pathlib import Path
 
 import httpx
 import pytest
-from environments import names, setting
 from live import LiveServer, free_port, running
 
 from sessionguard.hookspecs import SessionGuardHooks
 from sessionguard.settings import GuardSettings
 from sessionguard.stores.disk.store import DiskStore
 
+pytestmark = pytest.mark.once
+
+PREFIX = "sessionguard_"
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = {ROOT / "docs" / "turns.md"}  # By the tests of the turn gate, which it needs.
 PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - ELSEWHERE)]
@@ -70,7 +72,7 @@ def test_the_two_commands_are_what_ci_runs() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = [re.search(f"{pattern}.*$", readme, re.MULTILINE) for pattern in patterns]
 
-    assert [match and match[0] + "\n" for match in commands] == [block_with("demo"), block_with("tox run-parallel")]
+    assert [match and match[0] + "\n" for match in commands] == [block_with("demo"), block_with("tox-uv")]
 
 
 def curl(command: str, server: LiveServer) -> httpx.Response:
@@ -86,6 +88,7 @@ def typed(line: str, port: int, tmp_path: Path) -> contextlib.AbstractContextMan
     return running(["bash", "-c", line.strip()], port, tmp_path, {"PATH": path, "UVICORN_PORT": str(port)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "find",
     [lambda: block_with("uvicorn mymodule:app"), lambda: block_with("SESSIONGUARD_APP=")],
@@ -102,6 +105,7 @@ def test_the_serving_commands_serve_and_curl_asks(find: Callable[[], str], tmp_p
     assert [answer.headers["x-sessionguard-status"] for answer in answers] == ["new", "existing"]
 
 
+@pytest.mark.slow
 def test_the_proxy_command_starts_a_proxy(tmp_path: Path) -> None:
     """With nothing behind it the answer is 502, from the proxy itself."""
     port = free_port()
@@ -114,6 +118,7 @@ def test_the_proxy_command_starts_a_proxy(tmp_path: Path) -> None:
     assert answer.headers["x-sessionguard-status"] == "new"
 
 
+@pytest.mark.slow
 def test_one_option_of_pytest_judges_a_store(tmp_path: Path) -> None:
     """The block as it stands, and one of the tests, for all of them run elsewhere."""
     command = (
@@ -124,27 +129,7 @@ def test_one_option_of_pytest_judges_a_store(tmp_path: Path) -> None:
     assert "1 passed" in run.stdout, run.stdout + run.stderr
 
 
-def test_the_long_tier_is_an_environment_and_an_option_that_exist(tmp_path: Path) -> None:
-    """It takes hours, so it is only looked at: tox hands the option to pytest, and pytest takes it."""
-    _, _, environment, _, option = block_with("--sessionguard-long").split()
-    trials = (ROOT / "tox.ini").read_text().partition(f"[testenv:{environment}]")[2].partition("[testenv:")[0]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--collect-only",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        str(Path(__file__)),
-        option,
-    ]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert "pytest --junit-xml={env_dir}/junit.xml tests/trials {posargs}" in trials
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
+@pytest.mark.slow
 def test_the_commands_that_move_a_store_move_it_and_bring_it_back(tmp_path: Path) -> None:
     """The blocks as they stand, in another directory than that of the system."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -187,25 +172,11 @@ def test_the_benchmark_is_an_environment_that_takes_the_option() -> None:
     assert (ROOT / place / "performance.md").exists()
 
 
-def test_the_fast_tier_is_a_label_of_the_core() -> None:
-    """It is what everybody runs, so here it is only looked for."""
-    _, _, label = block_with("tox -m").split()
-
-    assert label in names(setting("fast", "labels"))
-
-
-def test_the_page_of_the_matrix_is_an_environment_that_writes_it() -> None:
-    """What tox makes of it is called by tests/site, on reports of runs that never were."""
-    _, _, environment = block_with("tox -e matrix-page").split()
-
-    assert setting(environment, "commands").startswith("python -m matrix ")
-
-
 def test_every_bash_block_is_run_by_a_test() -> None:
     """A new block needs a test of its own here."""
-    words = ("demo", "tox run-parallel", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
-    words += ("--sessionguard-store=memory", "--sessionguard-long", "store copy", "store revive", "tox -e benchmarks")
-    words += ("tox -m", "tox -e matrix-page")
+    words = ("demo", "tox-uv", "uvicorn mymodule:app", "SESSIONGUARD_APP=", "curl", "standalone_proxy")
+    words += ("--sessionguard-store=memory", "store copy", "store revive", "tox -e benchmarks")
+    words += ("tox -e matrix-page",)
     words += ("--sessionguard-store=ledger",)  # By the test of the plugin template.
     known = {block_with(word) for word in words}
 
@@ -214,27 +185,38 @@ def test_every_bash_block_is_run_by_a_test() -> None:
     assert {text for page in PAGES for text in blocks(page, "bash")} == known | elsewhere
 
 
-@pytest.mark.parametrize("name", [name for name in vars(SessionGuardHooks) if name.startswith("sessionguard_")])
-def test_every_hook_is_documented_with_its_arguments(name: str) -> None:
+def test_every_hook_is_documented_with_its_arguments() -> None:
     """By name and exact argument list."""
-    arguments = list(inspect.signature(getattr(SessionGuardHooks, name)).parameters)[1:]
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    hooks = [f"`{name}({', '.join(_arguments(name))})`" for name in vars(SessionGuardHooks) if name.startswith(PREFIX)]
 
-    assert f"`{name}({', '.join(arguments)})`" in (ROOT / "docs" / "plugins.md").read_text()
+    assert hooks
+    assert [hook for hook in hooks if hook not in page] == []
 
 
-@pytest.mark.parametrize("field", dataclasses.fields(GuardSettings), ids=lambda field: field.name)
-def test_every_setting_is_documented_with_its_variable_and_default(field: dataclasses.Field[object]) -> None:
-    """The table of docs/settings.md, row by row."""
-    (row,) = re.findall(rf"^\| `{field.name}` \|.*$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
-    _, _, variable, default, meaning, _ = (cell.strip() for cell in row.split("|"))
+def _arguments(hook: str) -> list[str]:
+    return list(inspect.signature(getattr(SessionGuardHooks, hook)).parameters)[1:]
+
+
+def test_every_setting_is_documented_with_its_variable_and_default() -> None:
+    """The table of docs/settings.md, row by row, without the cell that explains it."""
+    rows = re.findall(
+        r"^\| `(\w+)` \|(.*?)\|(.*?)\|(.*?)\|$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE
+    )
+    documented = {name: (variable.strip(), default.strip(" `")) for name, variable, default, _ in rows}
+
+    assert documented == {field.name: (_variable(field.name), _shown(field)) for field in fields(GuardSettings)}
+    assert [name for name, *_, meaning in rows if not meaning.strip()] == []
+
+
+def _variable(name: str) -> str:
+    return "" if name == "plugins" else f"`SESSIONGUARD_{name.upper()}`"
+
+
+def _shown(field: Field[object]) -> str:
     value = field.default
     if isinstance(value, bool):
-        shown = "on" if value else "off"
-    elif isinstance(value, float):
-        shown = f"{value:g}"
-    else:
-        shown = {"reset": "none"}.get(field.name, str(value or ""))
-
-    assert variable == ("" if field.name == "plugins" else f"`SESSIONGUARD_{field.name.upper()}`")
-    assert default.strip("`") == shown
-    assert meaning
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return {"reset": "none"}.get(field.name, str(value or ""))
