@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import msgpack
@@ -48,7 +49,7 @@ def decode(data: bytes) -> SessionRecord:
 
 def encode_lease(row: LeaseRow) -> bytes:
     """Return the bytes of what is known of one name."""
-    lease = row.lease and [row.lease.owner, row.lease.fencing_number, row.lease.granted_at, row.lease.expires_at]
+    lease = row.lease and dataclasses.astuple(row.lease)
     queue = [[each.owner, each.since, each.lapses_at] for each in row.queue]
     packed: bytes = msgpack.packb([VERSION, lease, row.settled_until, queue])
     return packed
@@ -68,8 +69,9 @@ def decode_lease(data: bytes) -> LeaseRow:
 
 def _lease(fields: object) -> Lease:
     match fields:
-        case [str(owner), int(number), int(granted_at), int(expires_at)]:
-            return Lease(owner, number, granted_at, expires_at)
+        case [str(owner), int(number), int(granted_at), int(expires_at), *holder] if len(holder) <= 1:
+            # Up to 0.1 there was no holder.
+            return Lease(owner, number, granted_at, expires_at, *map(str, holder))
     raise ValueError(fields)
 
 

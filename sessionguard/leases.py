@@ -21,12 +21,16 @@ TICKET = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What `owner` has from `granted_at` to `expires_at`. `fencing_number` exceeds that of every lease before it."""
+    """What `owner` has from `granted_at` to `expires_at`. `fencing_number` exceeds that of every lease before it.
+
+    `holder` is the process that was given it, where the store can prove the end of a process, else empty.
+    """
 
     owner: str
     fencing_number: int
     granted_at: int
     expires_at: int
+    holder: str = dataclasses.field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

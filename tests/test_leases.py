@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,8 @@ async def main(kind, directory, owner):
     won = 0
     for number in range(50):
         won += (await store.acquire(f"name-{number}", owner, 60_000)).granted
-    print(won)
+    print(won, flush=True)
+    sys.stdin.read()  # The end of a process is the end of its leases.
     await store.aclose()
 
 asyncio.run(main(*sys.argv[1:]))
@@ -69,9 +71,13 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Embedd
 def test_processes_that_race_for_names_share_them_out(kind: str, tmp_path: Path) -> None:
     """Fifty names, four processes: every name has one owner."""
     command = [sys.executable, "-c", CONTENDER, kind, str(tmp_path / "sessions")]
-    racing = [subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True) for number in range(4)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    racing = [subprocess.Popen([*command, str(number)], **pipes) for number in range(4)]
+    won = [int(process.stdout.readline()) for process in racing]
+    for process in racing:
+        process.communicate(timeout=60)
 
-    assert 50 == sum(int(process.communicate(timeout=60)[0]) for process in racing)
+    assert 50 == sum(won)
 
 
 class SpeakingStore(MemoryStore):

@@ -5,6 +5,7 @@ It has a thread and a lock of its own, so that turns do not wait for the convers
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
@@ -19,6 +20,7 @@ from sessionguard.leases import LeaseAnswer, LeaseRow, LeaseSupport
 from sessionguard.records import SessionRecord
 from sessionguard.stores.embedded.checking import checked_connection
 from sessionguard.stores.embedded.database import Database, Found, transaction
+from sessionguard.stores.embedded.holders import Holder
 from sessionguard.stores.embedded.place import prepare
 from sessionguard.stores.embedded.retirement import CheckedSchema, RetirementMark, inspect, schema_of_mark
 from sessionguard.stores.embedded.rows import Rows
@@ -92,6 +94,7 @@ class LeaseFile:
     def __init__(self, directory: Path, network_filesystem: bool, clock: Callable[[], int]) -> None:
         path = directory / FILE_NAME
         self._clock = clock
+        self._holder = Holder(directory)
         self._tenancy = Tenancy(THREADS, path, lambda: _open(path, network_filesystem))
 
     async def change(self, name: str, step: Callable[[LeaseRow, int, Callable[[], int]], tuple[LeaseRow, T]]) -> T:
@@ -100,12 +103,30 @@ class LeaseFile:
         def change(rows: Rows) -> T:
             database, now = cast("LeaseDatabase", rows.database), self._clock()
             number = functools.partial(database.next_number, now)
-            return database.change(name, now, lambda row: step(row, now, number))
+
+            def change_row(row: LeaseRow) -> tuple[LeaseRow, T]:
+                changed, answer = step(self._without_dead(row), now, number)
+                return self._held(changed), answer
+
+            return database.change(name, now, change_row)
 
         return await self._tenancy.submit((), change, writes=True)
 
     async def aclose(self) -> None:
         await self._tenancy.aclose()
+        self._holder.close()
+
+    def _without_dead(self, row: LeaseRow) -> LeaseRow:
+        """Return the row without the lease of a process that has ended."""
+        if row.lease is None or not row.lease.holder or not self._holder.is_dead(row.lease.holder):
+            return row
+        return dataclasses.replace(row, lease=None)
+
+    def _held(self, row: LeaseRow) -> LeaseRow:
+        """Return the row whose new lease, if there is one, is held by this process."""
+        if row.lease is None or row.lease.holder:
+            return row
+        return dataclasses.replace(row, lease=dataclasses.replace(row.lease, holder=self._holder.name()))
 
 
 class EmbeddedLeases(LeaseSupport):
