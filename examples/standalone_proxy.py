@@ -60,6 +60,7 @@ def main() -> None:
         workers=options.workers,
         date_header=False,  # The response has the upstream's own.
         server_header=False,
+        proxy_headers=False,  # The proxy judges forwarded headers by the peer of the socket.
         ws_max_size=MOST_BYTES,  # A client may say as much at once as the upstream.
     )
 

@@ -114,13 +114,18 @@ class SessionGuard:
             raise AttributeError(name)
         return getattr(self._wrapped, name)
 
+    @property
+    def knows_principals(self) -> bool:
+        """Whether a plugin says who is asking, so that conversations belong to principals."""
+        return self._policy.knows_principals
+
     async def reset(self, session_key: str, *, agent: str | None = None, principal: str | None = None) -> Resolution:
         """Give the conversation a new session id, from the next request on, in every process.
 
         `session_key` and `agent` are read like the headers. Raises a Refusal for a key that is not legal or a store
         that does not answer, and SessionForbidden when conversations belong to principals and none is named.
         """
-        if not principal and self._policy.knows_principals:
+        if not principal and self.knows_principals:
             raise SessionForbidden("Conversations belong to principals here; say whose conversation to reset.")
         key = self._policy.canonical_key(session_key, agent)
         return await self._resolver.rebind(key, self._policy.row_key(key, principal))
@@ -156,7 +161,7 @@ class SessionGuard:
         log.info("conversations are kept in %s, shared within one %s", self._store.location, self._store.coordination)
         for warning in self._store.warnings():
             log.warning("%s: %s", self._store.location, warning)
-        if not self._policy.knows_principals:
+        if not self.knows_principals:
             log.warning("no plugin says who is asking: whoever may send a session key may join its conversation")
 
 

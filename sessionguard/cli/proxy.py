@@ -16,6 +16,7 @@ from sessionguard.proxy.websocket import MOST_BYTES
 
 Upstream = Annotated[str, typer.Argument(metavar="URL", help="Where requests go, such as http://127.0.0.1:18789.")]
 ConnectTimeout = Annotated[float, typer.Option(help="Seconds the upstream may take to accept a connection.")]
+ForwardKey = Annotated[str, typer.Option(help="The session key the upstream gets: canonical or as-sent.")]
 FirstByteTimeout = Annotated[float, typer.Option(help="Seconds it may be silent before its response begins.")]
 
 
@@ -28,6 +29,7 @@ def proxy(
     workers: Workers = 1,
     connect_timeout: ConnectTimeout = 10.0,
     first_byte_timeout: FirstByteTimeout = 600.0,
+    forward_key: ForwardKey = "as-sent",
     given: Mapping[str, str],
 ) -> None:
     """Serve a streaming proxy behind SessionGuard: for a gateway that is not Python, or is not to be touched.
@@ -37,9 +39,10 @@ def proxy(
     option, and a variable of the environment; an option wins. Exits with 2 when something cannot work.
     """
     timeouts = {"connect_timeout": connect_timeout, "first_byte_timeout": first_byte_timeout}
-    os.environ[ARGUMENTS] = json.dumps({"upstream": upstream, **timeouts})
+    os.environ[ARGUMENTS] = json.dumps({"upstream": upstream, "forward_key": forward_key, **timeouts})
     # The response has the upstream's own headers, and a client may say as much at once as the upstream.
-    options = {"date_header": False, "server_header": False, "ws_max_size": MOST_BYTES}
+    # Forwarded headers are judged by the peer of the socket, so uvicorn must not put another client in its place.
+    options = {"date_header": False, "server_header": False, "proxy_headers": False, "ws_max_size": MOST_BYTES}
     title = f"Forwarding to {upstream} behind SessionGuard"
     listening = Listening(host_, port, workers)
     host(title, "sessionguard.cli.proxying:create_app", create_app, given, listening, **options)

@@ -1,6 +1,7 @@
 """A streaming proxy as an ASGI application, for gateways that are not Python, or are not to be touched.
 
-Nothing about the guard is known here; the id it resolved is one more request header. `upstream` is where requests go,
+Of the guard it knows two things: the id is one more request header, and the turn of a request, if it has one, is told
+when the upstream answers with `x-sessionguard-ready`. `upstream` is where requests go,
 `headers` which headers go with them, `http` and `websocket` how, and `reverse` is the application of all that.
 """
 

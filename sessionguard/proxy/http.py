@@ -55,6 +55,8 @@ class HttpForwarder:
             await asgi.refuse(scope, send, self._upstream.no_answer(reason, late=late))
             return
         async with contextlib.aclosing(response):
+            if headers.is_ready(response.headers.raw) and (turn := scope.get("sessionguard.turn")) is not None:
+                turn.ready()
             await self._respond(response, send)
 
     async def _request(self, scope: asgi.Scope, upload: _Upload) -> httpx.Response:
@@ -74,7 +76,11 @@ class HttpForwarder:
 
     async def _request_headers(self, scope: asgi.Scope, upload: _Upload) -> asgi.Headers:
         chunked = any(asgi.header_values(scope, b"transfer-encoding"))
-        passed = headers.of_request(scope, frozenset({b"content-length"} if chunked else ()))
+        passed = headers.of_request(
+            scope,
+            frozenset({b"content-length"} if chunked else ()),
+            canonical_key=self._upstream.gets_canonical_key,
+        )
         if chunked or (all(name != b"content-length" for name, _ in passed) and await upload.has_content()):
             passed.append((b"transfer-encoding", b"chunked"))
         return [(b"host", self._upstream.url.netloc), *passed, *headers.forwarded(scope)]

@@ -12,15 +12,23 @@ class ReverseProxy:
     """An ASGI application that answers with what `upstream`, a URL with an optional base path, answers.
 
     `connect_timeout` and `first_byte_timeout` are in seconds; the latter is how long the upstream may be silent between
-    the end of the request and the head of its response. Streams and WebSockets may last for ever. Raises
-    ConfigurationError.
+    the end of the request and the head of its response. Streams and WebSockets may last for ever. `forward_key` is
+    which session key the upstream gets: `as-sent`, or `canonical`, the one the guard in front resolved, so that every
+    spelling is one conversation there as well. Raises ConfigurationError.
     """
 
     # For a turn gate in front: the upstream may resolve keys by itself, and then two that open a conversation race.
     default_turn_mode = "first"
 
-    def __init__(self, upstream: str, *, connect_timeout: float = 10.0, first_byte_timeout: float = 600.0) -> None:
-        self._upstream = Upstream(upstream, connect_timeout, first_byte_timeout)
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        connect_timeout: float = 10.0,
+        first_byte_timeout: float = 600.0,
+        forward_key: str = "as-sent",
+    ) -> None:
+        self._upstream = Upstream(upstream, connect_timeout, first_byte_timeout, forward_key)
         self._http = HttpForwarder(self._upstream)
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:

@@ -15,11 +15,20 @@ from sessionguard.errors import ConfigurationError, Refusal, UpstreamTimeout, Up
 log = logging.getLogger("sessionguard")
 
 
-class Upstream:
-    """The server at `url`, which may have a base path. The timeouts are in seconds. Raises ConfigurationError."""
+FORWARD_KEY = ("canonical", "as-sent")
 
-    def __init__(self, url: str, connect_timeout: float, first_byte_timeout: float) -> None:
+
+class Upstream:
+    """The server at `url`, which may have a base path. The timeouts are in seconds. Raises ConfigurationError.
+
+    `forward_key` is which session key it gets: `canonical` or `as-sent`.
+    """
+
+    def __init__(self, url: str, connect_timeout: float, first_byte_timeout: float, forward_key: str) -> None:
         self.url = _upstream_url(url)
+        if forward_key not in FORWARD_KEY:
+            raise ConfigurationError(f"forward_key: {forward_key!r} is not legal; expected {' or '.join(FORWARD_KEY)}")
+        self.gets_canonical_key = forward_key == "canonical"
         for name, seconds in (("connect_timeout", connect_timeout), ("first_byte_timeout", first_byte_timeout)):
             if not isinstance(seconds, (int, float)) or not seconds > 0:
                 raise ConfigurationError(f"{name}: {seconds!r} is not legal; expected a number of seconds above 0")

@@ -123,7 +123,8 @@ class _Bridge:
         # Not `asyncio.wait_for`, which swallows a cancellation that comes with the answer up to Python 3.11.
         with anyio.fail_after(self._upstream.connect_timeout):
             await loop.create_connection(lambda: connection, url.host, _port(url), ssl=tls)
-        passed = [*headers.of_request(scope, _HANDSHAKE), *headers.forwarded(scope)]
+        canonical = self._upstream.gets_canonical_key
+        passed = [*headers.of_request(scope, _HANDSHAKE, canonical_key=canonical), *headers.forwarded(scope)]
         pairs = [(name.decode("ascii"), value.decode(*_WRITTEN)) for name, value in passed]
         with anyio.fail_after(self._upstream.first_byte_timeout):
             await connection.handshake(pairs, None)

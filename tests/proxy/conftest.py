@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from live import LiveServer, running, uvicorn
-from uvicorn import Config, Server
+from served import served
 
 HERE = Path(__file__).parent
 PATIENCE = 20.0
@@ -72,49 +70,9 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(app: Callable[..., Any], **options: Any) -> str:
-            return await stack.enter_async_context(_served(app, options))
+            return await stack.enter_async_context(served(app, **options))
 
         yield start
-
-
-class _Server(Server):
-    """Says when it has started."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.has_started = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.has_started.set()
-
-
-@contextlib.asynccontextmanager
-async def _served(app: Callable[..., Any], options: dict[str, Any]) -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = Config(
-            app,
-            log_config=None,
-            lifespan="on",
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=5,
-            **options,
-        )
-        server = _Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        started = asyncio.create_task(server.has_started.wait())
-        await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():  # Without a server every client would wait out its patience.
-            started.cancel()
-            await task
-            raise RuntimeError("the server did not start")
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await task
 
 
 @pytest.fixture(scope="session")
