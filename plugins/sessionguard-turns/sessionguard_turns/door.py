@@ -1,33 +1,38 @@
-"""The way past the gate, for whatever has nothing to wait for."""
+"""The fast path: requests that need no turn, in a process where only first turns are gated."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 
 from sessionguard import Resolution, asgi
-
-NEVER = -1
+from sessionguard_turns.answer import WithoutReady
 
 
 class Door:
-    """Lets in what has nothing to wait for, nearly all requests there are where only new conversations are gated.
+    """Passes requests without a resolution and those of `established` session ids to the application, others to `gate`.
 
-    It costs them no coroutine. This is a class of its own because looking up an attribute of one that has
-    `__getattr__`, as the gate has, takes twice as long. Conversations that began before `old_until`, in milliseconds
-    since the epoch, are not gated.
+    This is a class of its own because an attribute of a class with `__getattr__`, such as the gate, takes twice as long
+    to look up. `removes_ready` becomes true when the application has sent the header `x-sessionguard-ready`, and keeps
+    it from clients here as well; applications that never send it pay nothing.
     """
 
-    __slots__ = ("_app", "_gate", "old_until")
+    __slots__ = ("_app", "_gate", "established", "removes_ready")
 
     def __init__(self, app: asgi.ASGIApp, gate: Callable[..., Awaitable[None]]) -> None:
         self._app = app
         self._gate = gate
-        self.old_until = NEVER
+        self.established: Container[str] = ()
+        self.removes_ready = False
 
     @asgi.handing_on
     def enter(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
         resolution = scope.get("sessionguard")
-        if not isinstance(resolution, Resolution) or (resolution.session_started_at or math.inf) <= self.old_until:
+        if not isinstance(resolution, Resolution):
             return self._app(scope, receive, send)
+        if resolution.session_id in self.established:
+            return self._app(scope, receive, WithoutReady(send, self.note_ready) if self.removes_ready else send)
         return self._gate(scope, receive, send, resolution)
+
+    def note_ready(self) -> None:
+        """Remember that the application sends the header `x-sessionguard-ready`."""
+        self.removes_ready = True

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from time import monotonic
 
 from sessionguard import Resolution
-from sessionguard.store import wall_clock
 from sessionguard_turns.asking import Asking, age_of
 from sessionguard_turns.busy import SessionBusy
+from sessionguard_turns.first_turn import FirstTurn
 from sessionguard_turns.lane import Holding, Place
 from sessionguard_turns.leasehold import Leasehold
 from sessionguard_turns.leasing import Leasing
@@ -26,6 +26,14 @@ from sessionguard_turns.waiting import complain_of, wait
 
 LEAVING_SECONDS = 1.0
 """How long a turn that is over waits for its lease to be given back; a store that is away may take longer."""
+
+ESTABLISHED_SECONDS = 30 * 86400.0
+"""How long the store remembers that a conversation is established. Later a process that does not know lets one turn run
+alone again."""
+
+ABANDONED_SECONDS = 5.0
+"""The least age at which a first turn whose client has left is handed on. The application may still be resolving the
+session: OpenClaw 2026.5.20 writes the row of a new session up to 1.1 s after the request, on a machine that is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +51,29 @@ class Entrance:
     def __init__(self, settings: TurnSettings, leasing: Leasing | None) -> None:
         self._settings = settings
         self._leasing = leasing
-        self.turnstile = Turnstile(
-            queue_limit=settings.queue_limit, total_limit=settings.total_limit, window=settings.wait_timeout
-        )
+        self.turnstile = Turnstile(queue_limit=settings.queue_limit, total_limit=settings.total_limit)
+        self.established = self.turnstile.established
 
-    def is_young(self, resolution: Resolution) -> bool:
-        """Whether the conversation is so new that its first turn may still be under way."""
-        started = resolution.session_started_at
-        return started is not None and wall_clock() - started < 1000 * self._settings.wait_timeout
+    def is_established(self, conversation: str) -> bool:
+        """Return whether this process knows that a first turn of the conversation has ended well."""
+        return conversation in self.established or self.established.find(conversation) is not None
+
+    def first_turn(self, conversation: str, admitted: Admitted) -> FirstTurn | None:
+        """Return the admitted turn as one that may establish the conversation; None if it needs none."""
+        if admitted.holding is None or self.is_established(conversation):
+            return None
+        return FirstTurn(functools.partial(self.settle, conversation, admitted), self._settings.wait_timeout)
 
     async def admit(self, resolution: Resolution, mode: Mode, tokens: set[str], ahead: ReadAhead) -> Admitted:
         """Return how the request was let in; raises SessionBusy, ClientLeft, or StoreUnavailable."""
         conversation, since = resolution.session_id, monotonic()
+        deadline = since + self._settings.wait_timeout
         if tokens and self._leasing is not None and not self.turnstile.is_inside(conversation, tokens):
             for token in tokens:
                 # A call that the turn has made counts as a sign of its life.
                 lease = await self._leasing.renew(self._leasing.name_of(conversation, mode), token)
                 if lease is not None:
                     return Admitted(Turn(lease.fencing_number, token), nested=True)
-        deadline = since + self._patience(mode, resolution)
         holding = await self._pass_turnstile(conversation, mode, tokens, ahead, deadline)
         if holding is None:
             return Admitted()
@@ -76,13 +88,13 @@ class Entrance:
             raise
 
     def settle(self, conversation: str, admitted: Admitted) -> None:
-        """The application has found the conversation: whoever only waited for that is let in, in every process."""
+        """Remember that the conversation is established, and admit the requests of every process that wait for that."""
         holding = admitted.holding
         if holding is None:
             return
         self.turnstile.settle(conversation, holding)
         if holding.brief and holding.leasehold is not None:
-            holding.leasehold.give_back(self._settings.wait_timeout)
+            holding.leasehold.give_back(ESTABLISHED_SECONDS)
 
     async def leave(self, conversation: str, admitted: Admitted) -> None:
         """Hand everything back; the last request of a turn ends it, even if it is cancelled meanwhile."""
@@ -117,13 +129,6 @@ class Entrance:
         giving_back.add_done_callback(hand_on_now)
         return giving_back
 
-    def _patience(self, mode: Mode, resolution: Resolution) -> float:
-        """Return for how many seconds to wait; who waits for a new conversation, until it is not new any more."""
-        seconds = self._settings.wait_timeout
-        if mode is Mode.FIRST and resolution.session_started_at is not None:
-            return min(seconds, seconds - (wall_clock() - resolution.session_started_at) / 1000)
-        return seconds
-
     async def _pass_turnstile(
         self, conversation: str, mode: Mode, tokens: set[str], ahead: ReadAhead, deadline: float
     ) -> Holding | None:
@@ -138,9 +143,7 @@ class Entrance:
         if in_time:
             return entered.holding
         self._give_up(conversation, mode, entered)
-        if entered.brief:
-            return None
-        raise SessionBusy(_lost(tokens), self.turnstile.retry_after(conversation))
+        raise SessionBusy(_lost(mode, tokens), self.turnstile.retry_after(conversation))
 
     async def _take_lease(
         self,
@@ -160,11 +163,11 @@ class Entrance:
             holding.since = monotonic()
             holding.turn = dataclasses.replace(holding.turn, fencing_number=answer.lease.fencing_number)
             return Admitted(holding.turn, holding)
-        if answer.settled:
-            self.turnstile.settle(conversation, holding)
-        elif mode is not Mode.FIRST:
-            reason = "This conversation has a turn under way; try again later." if mode is Mode.REJECT else _lost(())
-            raise SessionBusy(reason, self.turnstile.lengths.retry_after(age_of(answer), max(answer.ahead - 1, 0)))
+        if not answer.settled:
+            raise SessionBusy(
+                _lost(mode, ()), self.turnstile.lengths.retry_after(age_of(answer), max(answer.ahead - 1, 0))
+            )
+        self.turnstile.settle(conversation, holding)
         await self.leave(conversation, Admitted(None, holding))
         return Admitted()
 
@@ -179,7 +182,11 @@ class Entrance:
         complain_of(conversation, position, monotonic() - place.since, held)
 
 
-def _lost(tokens: set[str] | tuple[()]) -> str:
+def _lost(mode: Mode, tokens: set[str] | tuple[()]) -> str:
+    if mode is Mode.REJECT:
+        return "This conversation has a turn under way; try again later."
+    if mode is Mode.FIRST:
+        return "The first turn of this conversation has not ended yet; try again later."
     if tokens:
         return (
             f"The header {TOKEN_HEADER} belongs to no turn under way in this conversation, and waiting for one took too"

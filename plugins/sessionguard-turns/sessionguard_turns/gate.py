@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+import asyncio
+import dataclasses
 import logging
-import math
 import os
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,13 @@ from sessionguard.admission import STORE_SCOPE_KEY
 from sessionguard.hookspecs import HookImplementation
 from sessionguard.observers import observer
 from sessionguard.policy import Hooks, first_answer, nonsense
-from sessionguard.store import REACH, wall_clock
-from sessionguard_turns.answer import Answer
+from sessionguard.store import REACH
+from sessionguard_turns import entrance
+from sessionguard_turns.answer import Answer, WithoutReady
 from sessionguard_turns.busy import SessionBusy
 from sessionguard_turns.door import Door
 from sessionguard_turns.entrance import Admitted, Entrance
+from sessionguard_turns.first_turn import FirstTurn
 from sessionguard_turns.leasing import Leasing
 from sessionguard_turns.readahead import ReadAhead
 from sessionguard_turns.settings import Mode, TurnSettings
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from sessionguard_turns.settings import TurnOptions
 
 REQUESTS = ("http", "websocket")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""RFC 9110, section 9.2.1: they ask for no turn of the agent."""
 ONLY_NEW_ONES = frozenset({Mode.OFF, Mode.FIRST})
 PRIVATE = (Origin.EPHEMERAL, Origin.DEGRADED)
 
@@ -65,6 +70,7 @@ class TurnGate:
         self._is_connected = False
         self._mode_hooks: Sequence[HookImplementation] = ()
         self.door = Door(self._app, self._gate)
+        self._gates_first_turns = Mode.FIRST in settings.modes
         self._tell_waited: Callable[..., None] | None = None
         self._tell_refused: Callable[..., None] | None = None
 
@@ -80,10 +86,12 @@ class TurnGate:
         self._mode_hooks = hooks["sessionguard_turn_mode"]
         self._tell_waited = observer("sessionguard_turn_waited", hooks["sessionguard_turn_waited"])
         self._tell_refused = observer("sessionguard_request_refused", hooks["sessionguard_request_refused"])
+        self._open_door()
 
     def _use(self, store: SessionStore, namespace: str) -> None:
         """Keep turns as far apart as the store can, and say how far that is."""
         self._is_connected = True
+        self._open_door()
         if self._settings.modes == {Mode.OFF}:
             return
         if isinstance(store, LeaseSupport) and store.coordination != "process":
@@ -93,6 +101,12 @@ class TurnGate:
             log.info("turns are kept within one process, as the conversations are")
         else:
             log.warning("%s has no leases: turns are kept within one process only", store.location)
+
+    def _open_door(self) -> None:
+        """Let established conversations pass without a look at their mode, where that mode can only be off or first."""
+        self._gates_first_turns = Mode.FIRST in self._settings.modes or bool(self._mode_hooks)
+        is_open = self._settings.modes <= ONLY_NEW_ONES and not self._mode_hooks
+        self.door.established = self._entrance.established if is_open else ()
 
     @asgi.handing_on
     def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
@@ -110,10 +124,10 @@ class TurnGate:
         except Refusal as error:
             await self._refuse(scope, send, error)
             return
-        if mode is Mode.OFF or (mode is Mode.FIRST and not self._entrance.is_young(resolution)):
-            if not self._mode_hooks and self._settings.modes <= ONLY_NEW_ONES:
-                self.door.old_until = wall_clock() - math.ceil(1000 * self._settings.wait_timeout)
-            await self._app(scope, receive, send)
+        if mode is Mode.FIRST and (scope["type"] == "websocket" or scope["method"] in SAFE_METHODS):
+            mode = Mode.OFF
+        if mode is Mode.OFF or (mode is Mode.FIRST and self._entrance.is_established(resolution.session_id)):
+            await self._app(scope, receive, WithoutReady(send, self.door.note_ready))
         else:
             await self._take_turn(scope, receive, send, resolution, mode)
 
@@ -139,26 +153,32 @@ class TurnGate:
         self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, resolution: Resolution, mode: Mode
     ) -> None:
         arrived = monotonic()
-        entrance, conversation = self._entrance, resolution.session_id
+        conversation = resolution.session_id
         tokens = {value.decode("latin-1") for value in asgi.header_values(scope, _TOKEN)}
         ahead = ReadAhead(receive)
         try:
             admitted = await self._admit(scope, resolution, mode, tokens, ahead, arrived)
         except Refusal as error:
-            await self._refuse(scope, Answer(send, monotonic() - arrived), error)
+            await self._refuse(scope, self._answer(send, arrived), error)
             return
         except ClientLeft:
             return
+        first_turn = self._entrance.first_turn(conversation, admitted) if self._gates_first_turns else None
+        answer = self._answer(send, arrived, None if first_turn is None else first_turn.end)
         try:
             self._note(scope, "nested" if admitted.nested else "admitted", arrived)
-            settle = None
-            if admitted.holding is not None and entrance.is_young(resolution):
-                settle = functools.partial(entrance.settle, conversation, admitted)
-            answer = Answer(send, monotonic() - arrived, settle)
-            await self._app(_scope_of(scope, admitted.turn), ahead.receive, answer)
+            await self._app(_scope_of(scope, admitted.turn, first_turn), ahead.receive, answer)
         finally:
             ahead.close()
-            await entrance.leave(conversation, admitted)
+            try:
+                if first_turn is not None and not first_turn.has_ended:
+                    first_turn.close()
+                    await _linger(answer, admitted)
+            finally:
+                await self._entrance.leave(conversation, admitted)
+
+    def _answer(self, send: asgi.Send, arrived: float, settle: Callable[[], None] | None = None) -> Answer:
+        return Answer(send, monotonic() - arrived, settle, self.door.note_ready)
 
     async def _admit(
         self,
@@ -187,8 +207,16 @@ class TurnGate:
         await asgi.refuse(scope, send, error)
 
 
-def _scope_of(scope: asgi.Scope, turn: Turn | None) -> asgi.Scope:
+async def _linger(answer: Answer, admitted: Admitted) -> None:
+    """Wait before the next first turn, if the response was broken off: the client has left, its turn may go on."""
+    if answer.is_broken_off and admitted.holding is not None and not isinstance(sys.exception(), Exception):
+        await asyncio.sleep(entrance.ABANDONED_SECONDS - (monotonic() - admitted.holding.since))
+
+
+def _scope_of(scope: asgi.Scope, turn: Turn | None, first_turn: FirstTurn | None) -> asgi.Scope:
     headers = asgi.without_headers(scope["headers"], [_TOKEN])
     if turn is not None:
         headers.append((_TOKEN, turn.token.encode()))
+        if first_turn is not None:
+            turn = dataclasses.replace(turn, on_ready=first_turn.end_soon)
     return {**scope, SCOPE_KEY: turn, "headers": headers}

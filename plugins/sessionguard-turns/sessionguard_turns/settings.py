@@ -71,11 +71,11 @@ class TurnSettings:
 
     mode: Mode = _setting(Mode.WAIT, MODE, "how requests take turns: off, first, wait or reject")
     paths: Sequence[tuple[str, Mode]] = _setting((), PATHS, "path patterns with a mode of their own; the first counts")
-    wait_timeout: float = _setting(60.0, kinds.seconds(0.05, 3600), "seconds a request is held at most")
+    wait_timeout: float = _setting(600.0, kinds.seconds(0.05, 3600), "seconds a request is held at most")
     queue_limit: int = _setting(16, _count(0, 10_000), "how many requests of one conversation may wait")
     total_limit: int = _setting(1000, _count(0, 1_000_000), "how many requests of one process may wait")
     lease_time: float = _setting(
-        30.0, kinds.seconds(0.5, 3600), "seconds after which the turn of a worker that was killed is over"
+        15.0, kinds.seconds(0.5, 3600), "seconds after which the turn of a worker that was killed is over"
     )
 
     def __post_init__(self) -> None:

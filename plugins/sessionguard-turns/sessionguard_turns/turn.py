@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sessionguard.asgi import Scope
@@ -27,6 +28,15 @@ class Turn:
 
     fencing_number: int
     token: str = field(default_factory=new_token, repr=False)
+    on_ready: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+
+    def ready(self) -> None:
+        """Say, from any thread, that the session exists in the application, so that mode `first` lets others in.
+
+        Without this call they are held until the response has ended.
+        """
+        if self.on_ready is not None:
+            self.on_ready()
 
     @property
     def headers(self) -> dict[str, str]:

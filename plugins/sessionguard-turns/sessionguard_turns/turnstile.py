@@ -1,7 +1,7 @@
 """All conversations of a process: who may go, who waits, who is too many. It decides at once and waits for nothing.
 
-Several event loops may share it. Idle conversations cost no memory; of those that have just begun, one entry each is
-kept for as long as somebody might still have to wait for them.
+Several event loops may share it. Idle conversations cost no memory but for the session ids in `established`, of which
+there are at most twice `MAX_ESTABLISHED`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from time import monotonic
 
+from sessionguard.bounded import BoundedMap
 from sessionguard.store import wall_clock
 from sessionguard_turns.busy import SessionBusy
 from sessionguard_turns.lane import Holding, Lane, Place
@@ -20,21 +21,21 @@ from sessionguard_turns.lengths import TurnLengths
 from sessionguard_turns.settings import Mode
 from sessionguard_turns.turn import Turn
 
+MAX_ESTABLISHED = 16_384
+
 _turnstiles: weakref.WeakSet[Turnstile] = weakref.WeakSet()
 
 
 class Turnstile:
-    """Lets one turn of a conversation run at a time. `window` is how many seconds a conversation counts as new."""
+    """Lets one turn of a conversation run at a time. `established` are session ids whose first turn has ended well."""
 
-    def __init__(
-        self, *, queue_limit: int, total_limit: int, window: float, clock: Callable[[], float] = monotonic
-    ) -> None:
+    def __init__(self, *, queue_limit: int, total_limit: int, clock: Callable[[], float] = monotonic) -> None:
         self._queue_limit = queue_limit
         self._total_limit = total_limit
-        self._window = window
         self._clock = clock
         self._numbers = itertools.count(wall_clock())
         self.lengths = TurnLengths()
+        self.established: BoundedMap[str, bool] = BoundedMap(MAX_ESTABLISHED)
         self.reset()
         _turnstiles.add(self)
 
@@ -42,7 +43,6 @@ class Turnstile:
         """Forget everything; a forked child has none of its parent's requests."""
         self._lock = threading.Lock()
         self._lanes: dict[str, Lane] = {}
-        self._settled: dict[str, float] = {}
         self._waiting = 0
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class Turnstile:
             if lane is not None and lane.holding is not None and lane.admits(tokens):
                 lane.holding.inside += 1
                 return lane.holding
-            if brief and self._settled.get(conversation, now) > now:
+            if brief and conversation in self.established:
                 return None
             if lane is None:
                 lane = self._lanes[conversation] = Lane()
@@ -110,9 +110,9 @@ class Turnstile:
                 self._end(conversation, place.holding)
 
     def settle(self, conversation: str, holding: Holding) -> None:
-        """Say that the conversation is there: those that only waited for this are let in."""
+        """Remember that the conversation is established, and admit the requests that wait for that alone."""
         with self._lock:
-            self._remember(conversation)
+            self.established.put(conversation, True)
             lane = self._lanes.get(conversation)
             if lane is None or lane.holding is not holding:
                 return
@@ -155,13 +155,6 @@ class Turnstile:
         self._waiting -= lane.hand_on(next(self._numbers), self._clock())
         if lane.is_idle:
             del self._lanes[conversation]
-
-    def _remember(self, conversation: str) -> None:
-        now = self._clock()
-        self._settled.pop(conversation, None)
-        self._settled[conversation] = now + self._window
-        for known in list(itertools.takewhile(lambda each: self._settled[each] <= now, self._settled)):
-            del self._settled[known]
 
 
 def _reset_all() -> None:

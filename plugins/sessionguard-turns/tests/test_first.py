@@ -1,4 +1,4 @@
-"""Mode `first`: who opens a conversation runs alone until the application has said something; then all are let in."""
+"""Mode `first`: the first turn of a conversation runs alone until its answer has ended; then all requests run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from isolation import DISABLED, neighbours
-from turns_stage import Agent, Stage, settled
+from sessionguard_turns import entrance, get_turn
+from turns_stage import Agent, settled
 
 from sessionguard import SessionGuard
 from sessionguard.store import wall_clock
@@ -16,23 +16,23 @@ from sessionguard.stores.memory import MemoryStore
 HOUR = 3_600_000
 
 
-async def test_others_are_held_until_the_first_non_empty_chunk(stage: Any, agent: Agent) -> None:
-    """The head of the response is sent before a gateway looks the conversation up, and so is an empty chunk."""
+async def test_others_wait_until_the_first_answer_has_ended(stage: Any, agent: Agent) -> None:
+    """Neither the head of the response nor a part of its body lets them in."""
     play = stage(mode="first")
     await play.running("head")
     others = [await play.waiting(f"other-{number}") for number in range(3)]
-    agent.let_go("other-0", "other-1", "other-2", "head")
+    agent.let_go("other-0", "other-1", "other-2", "head", "head speaks")
     await settled()
-    held = list(agent.order)
-    agent.let_go("head speaks")
-    answers = [(await each.answered()).status for each in others]
+    before_the_end = list(agent.order)
+    agent.let_go("head ends")
+    statuses = [(await each.answered()).status for each in others]
 
-    assert ["head"] == held
-    assert [200, 200, 200] == answers
+    assert ["head"] == before_the_end
+    assert [200, 200, 200] == statuses
 
 
-async def test_the_chunk_goes_out_at_once(stage: Any, agent: Agent) -> None:
-    """Nothing of the first turn waits for anybody."""
+async def test_the_first_answer_is_passed_on_at_once(stage: Any, agent: Agent) -> None:
+    """The client of the first turn gets every part as the application sends it."""
     play = stage(mode="first")
     first = await play.running("head")
     agent.let_go("head", "head speaks")
@@ -41,55 +41,83 @@ async def test_the_chunk_goes_out_at_once(stage: Any, agent: Agent) -> None:
     assert [None, b"", b"first"] == [message.get("body") for message in first.sent]
 
 
-async def test_those_that_were_held_run_together(stage: Any, agent: Agent) -> None:
-    """It is no queue: one first, then everybody."""
+async def test_requests_that_waited_run_together(stage: Any, agent: Agent) -> None:
+    """They are no queue: one turn alone, then all others at once."""
     play = stage(mode="first")
-    await play.running("stream")
+    await play.running("empty")
     others = [await play.waiting(f"other-{number}") for number in range(3)]
-    agent.let_go("stream", "stream speaks")
+    agent.let_go("empty")
     await settled()
 
-    assert 4 == max(agent.most.values())
+    assert 3 == max(agent.most.values())
     agent.let_go("other-0", "other-1", "other-2")
     await asyncio.gather(*(each.answered() for each in others))
 
 
-async def test_an_empty_answer_is_a_sign_when_it_ends(stage: Any, agent: Agent) -> None:
-    """204 and done: nobody needs to go alone any more."""
-    play = stage(mode="first")
-    await play.running("empty")
-    await play.waiting("other-1")
-    await play.waiting("other-2")
-    agent.let_go("empty")
-    await settled()
-
-    assert ["empty", "other-1", "other-2"] == agent.order
-
-
-@pytest.mark.parametrize("failing", ["fail", "bad"], ids=["an exception", "an error of the application"])
-async def test_when_the_first_one_fails_the_next_one_goes_alone(stage: Any, agent: Agent, failing: str) -> None:
-    """An error is no sign that the application knows the conversation, so the others are not let loose on it."""
+@pytest.mark.parametrize("failing", ["fail", "bad"], ids=["an exception", "an error status"])
+async def test_after_a_failed_first_turn_the_next_request_is_the_first(stage: Any, agent: Agent, failing: str) -> None:
+    """A failure does not establish the conversation, so the others go on waiting."""
     play = stage(mode="first")
     first = await play.running(failing)
-    await play.waiting("stream")
+    await play.waiting("second")
     await play.waiting("third")
     agent.let_go(failing)
     await asyncio.wait([first.task])
     await settled()
     alone = list(agent.order)
-    agent.let_go("stream", "stream speaks")
+    agent.let_go("second")
     await settled()
 
-    assert [failing, "stream"] == alone
-    assert [failing, "stream", "third"] == agent.order
+    assert [failing, "second"] == alone
+    assert [failing, "second", "third"] == agent.order
     first.task.exception()
 
 
+async def test_a_conversation_of_any_age_is_new_until_a_turn_has_ended_well(stage: Any, agent: Agent) -> None:
+    """A row whose first turn failed an hour ago does not let two requests run together."""
+    now = [wall_clock() - HOUR]
+    play = stage(store=MemoryStore(clock=lambda: now[0]), mode="first")
+    agent.let_go("bad")
+    await play.post("bad").answered()
+    now[0] = wall_clock()
+    await play.running("second")
+    third = await play.waiting("third")
+
+    assert ["bad", "second"] == agent.order
+    assert not third.task.done()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_request_for_reading_neither_waits_nor_establishes(stage: Any, agent: Agent, method: str) -> None:
+    """It makes a row, and the turn after it is still the first."""
+    play = stage(mode="first")
+    agent.let_go("read", "read again")
+    await play.post("read", method=method).answered()
+    await play.running("first")
+    await play.post("read again", method=method).answered()
+    second = await play.waiting("second")
+
+    assert ["read", "first", "read again"] == agent.order
+    assert not second.task.done()
+
+
+async def test_a_websocket_neither_waits_nor_establishes(stage: Any, agent: Agent) -> None:
+    """A control panel may stay connected while the first turn runs."""
+    play = stage(mode="first")
+    agent.let_go("socket", "later socket")
+    await play.post("socket", body=None, type="websocket").answered()
+    await play.running("first")
+    await play.post("later socket", body=None, type="websocket").answered()
+    second = await play.waiting("second")
+
+    assert ["socket", "first", "later socket"] == agent.order
+    assert not second.task.done()
+
+
 async def test_an_established_conversation_is_not_touched(stage: Any, agent: Agent) -> None:
-    """Everybody runs at once, and nothing is added to the answer or to what the application sees."""
-    play = stage(mode="first", wait_timeout=0.05)
+    """All requests run at once, and nothing is added to the response or to the scope."""
+    play = stage(mode="first")
     await play.established()
-    await asyncio.sleep(0.06)
     await play.running("first")
     agent.let_go("second")
     second = await play.post("second").answered()
@@ -98,22 +126,35 @@ async def test_an_established_conversation_is_not_touched(stage: Any, agent: Age
     assert "sessionguard.turn" not in agent.scopes["second"]
 
 
-async def test_an_old_conversation_does_not_let_new_ones_pass(stage: Any, agent: Agent) -> None:
-    """What is known of the one is nothing to the other."""
-    play, now = await _play_with_an_old_conversation(stage, mode="first")
-    now[0] = wall_clock()
-    await play.running("stream", "new")
-    agent.let_go("again")
-    await play.post("again").answered()
+async def test_an_established_conversation_does_not_let_new_ones_pass(stage: Any, agent: Agent) -> None:
+    """Each conversation has a first turn of its own."""
+    play = stage(mode="first")
+    await play.established()
+    await play.running("first", "new")
     second = await play.waiting("second", "new")
 
-    assert ["stream", "again"] == agent.order
+    assert ["first"] == agent.order
     assert not second.task.done()
 
 
-async def test_what_first_knows_of_an_old_conversation_is_nothing_to_wait(stage: Any, agent: Agent) -> None:
-    """Where both modes are, an old conversation takes turns on the paths of the one and not on those of the other."""
-    play, _ = await _play_with_an_old_conversation(stage, paths="/brief=first,*=wait")
+async def test_established_conversations_beyond_the_bound_are_found_again(
+    stage: Any, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older half is kept, and a conversation in use moves to the younger one."""
+    play = stage(mode="first")
+    monkeypatch.setattr(play.gate._entrance.established, "_size", 1)
+    await play.established()
+    await play.established("b")
+    await play.running("first")
+    agent.let_go("second")
+
+    assert 200 == (await play.post("second").answered()).status
+
+
+async def test_what_establishes_on_one_path_is_nothing_to_wait_on_another(stage: Any, agent: Agent) -> None:
+    """Turns are still taken where the mode is `wait`."""
+    play = stage(paths="/brief=first,*=wait")
+    await play.established()
     agent.let_go("brief")
     await play.post("brief").answered()
     await play.running("first")
@@ -123,52 +164,30 @@ async def test_what_first_knows_of_an_old_conversation_is_nothing_to_wait(stage:
     assert not second.task.done()
 
 
-async def test_a_young_conversation_that_has_answered_is_not_held_again(stage: Any, agent: Agent) -> None:
-    """The sign counts for those that come later, too."""
-    play = stage(mode="first")
-    await play.established()
+async def test_a_first_turn_longer_than_the_timeout_lets_others_in(stage: Any, agent: Agent) -> None:
+    """Having run for `wait_timeout` it counts as established, for later requests as well."""
+    play = stage(mode="first", wait_timeout=0.05)
     await play.running("first")
     agent.let_go("second")
+    await play.when_established()
 
     assert 200 == (await play.post("second").answered()).status
 
 
-async def test_whoever_comes_first_goes_first_even_if_another_opened_the_conversation(stage: Any, agent: Agent) -> None:
-    """The opener may have been answered elsewhere; who finds a young row and no turn takes it."""
-    play = stage(mode="first")
-    opener = await play.running("bad-opener")
-    agent.let_go("bad-opener")
-    await opener.answered()
-    await play.running("stream")
+async def test_a_request_that_waits_too_long_is_busy(stage: Any, agent: Agent) -> None:
+    """409 with the time it has waited, and a time to come back."""
+    play = stage(mode="first", wait_timeout=0.2)
+    await play.running("bad-1")
+    await play.waiting("bad-2")
     third = await play.waiting("third")
-    assert ["bad-opener", "stream"] == agent.order
-    agent.let_go("stream", "stream speaks", "third")
+    agent.let_go("bad-1")
+    await agent.has("bad-2")
+    answer = await third.answered()
 
-    assert 200 == (await third.answered()).status
-
-
-async def test_nobody_is_held_for_longer_than_the_timeout(stage: Any, agent: Agent) -> None:
-    """Then the conversation is not new any more, and those that come now would not be held either."""
-    play = stage(mode="first", wait_timeout=0.1)
-    await play.running("first")
-    agent.let_go("second")
-    second = await play.post("second").answered()
-
-    assert 200 == second.status
-    assert ["first", "second"] == agent.order
-
-
-async def test_who_comes_late_is_held_for_what_is_left_of_the_timeout(stage: Any, agent: Agent) -> None:
-    """It is the conversation that is new, not the request; this one began a minute ago, but for a second."""
-    play = stage(mode="first", wait_timeout=60, store=MemoryStore(clock=lambda: wall_clock() - 59_000))
-    opener = await play.running("bad")
-    agent.let_go("bad", "third")
-    await opener.answered()
-    await play.running("stream")
-    third = await play.post("third").answered()
-
-    assert 200 == third.status
-    assert ["bad", "stream", "third"] == agent.order
+    assert (409, "session_busy") == (answer.status, answer.error["code"])
+    assert "first turn of this conversation has not ended" in answer.error["message"]
+    assert int(answer.headers["x-sessionguard-wait-ms"]) >= 200
+    assert 1 <= int(answer.headers["retry-after"]) <= 30
 
 
 async def test_a_new_start_of_a_conversation_has_a_first_turn_of_its_own(stage: Any, agent: Agent) -> None:
@@ -182,31 +201,107 @@ async def test_a_new_start_of_a_conversation_has_a_first_turn_of_its_own(stage: 
     assert ["stream"] == agent.order
 
 
-async def test_a_websocket_opens_a_conversation_with_its_first_message(stage: Any, agent: Agent) -> None:
-    """Accepting it is no sign."""
-    play = stage(mode="first")
-    await play.running("socket", body=None, type="websocket")
-    second = await play.waiting("second")
-    assert ["socket"] == agent.order
-    agent.let_go("socket", "second")
-
-    assert 200 == (await second.answered()).status
-
-
-async def test_modes_of_one_conversation_go_together(stage: Any, agent: Agent) -> None:
-    """Who waits for a whole turn and who waits for its beginning stand in one queue."""
+async def test_modes_of_one_conversation_share_a_queue(stage: Any, agent: Agent) -> None:
+    """The end of a whole turn lets requests in that wait for the first turn alone, and the next whole turn."""
     play = stage(paths="/stream=wait,/whole=wait,*=first")
     await play.running("stream")
     await play.waiting("brief")
     await play.waiting("whole")
-    assert ["stream"] == agent.order
-    agent.let_go("stream", "stream speaks", "brief", "whole")
+    agent.let_go("stream", "stream speaks")
     await settled()
-    assert ["stream", "brief"] == agent.order
+    assert ["stream"] == agent.order
     agent.let_go("stream ends")
     await settled()
 
     assert ["stream", "brief", "whole"] == agent.order
+
+
+class TestReady:
+    """The application says itself that the session exists."""
+
+    async def test_a_ready_header_lets_others_in_at_once(self, stage: Any, agent: Agent) -> None:
+        play = stage(mode="first")
+        await play.running("stream-ready")
+        await play.waiting("second")
+        agent.let_go("stream-ready")
+        await settled()
+
+        assert ["stream-ready", "second"] == agent.order
+
+    async def test_the_ready_header_never_reaches_a_client(self, stage: Any, agent: Agent) -> None:
+        """Neither that of the first turn nor one of an established conversation."""
+        play = stage(mode="first")
+        agent.let_go(*(f"stream-ready-{number}{step}" for number in range(2) for step in ("", " speaks", " ends")))
+        answers = [await play.post(f"stream-ready-{number}").answered() for number in range(2)]
+
+        assert [200, 200] == [answer.status for answer in answers]
+        assert not [
+            answer for answer in answers if {"x-sessionguard-ready", "X-SessionGuard-Ready"} & {*answer.headers}
+        ]
+
+    async def test_a_ready_trailer_lets_others_in_and_is_removed(self, stage: Any) -> None:
+        opened = asyncio.Event()
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 500, "headers": [], "trailers": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            trailers = [(b"x-sessionguard-ready", b"1"), (b"x-other", b"2")]
+            await send({"type": "http.response.trailers", "headers": trailers})
+            await opened.wait()
+
+        play = stage(mode="first")
+        play.gate.door._app = play.gate._app = application
+        first = play.post("first")
+        await play.when_established()
+        opened.set()
+        await first.answered()
+
+        assert [(b"x-other", b"2")] == first.sent[-1]["headers"]
+
+    async def test_the_turn_can_say_so_from_a_thread(self, stage: Any, agent: Agent) -> None:
+        play = stage(mode="first")
+        await play.running("first")
+        await play.waiting("second")
+        turn = get_turn(agent.scopes["first"])
+        await asyncio.to_thread(turn.ready)
+        await agent.has("second")
+
+        assert 2 == max(agent.most.values())
+
+
+class TestAbandoned:
+    """A client that leaves does not end the turn that its request began in the application."""
+
+    @pytest.fixture(autouse=True)
+    def _brief(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(entrance, "ABANDONED_SECONDS", 0.2)
+
+    @pytest.mark.parametrize("how", ["leaves", "is cancelled"])
+    async def test_the_next_request_waits_a_moment(
+        self, stage: Any, agent: Agent, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """Long enough for the application to have found the session."""
+        waited: list[float] = []
+        sleep = asyncio.sleep
+
+        async def watched(seconds: float) -> None:
+            waited.extend([seconds] if seconds else [])
+            await sleep(0)
+
+        monkeypatch.setattr(asyncio, "sleep", watched)
+        play = stage(mode="first")
+        first = await play.running("leaves")
+        agent.let_go("second")
+        second = await play.waiting("second")
+        if how == "leaves":
+            agent.let_go("leaves")
+        else:
+            first.task.cancel()
+        await second.answered()
+
+        assert len(waited) == 1
+        assert 0 < waited[0] <= 0.2
+        await asyncio.wait([first.task])
 
 
 class SharedStore(MemoryStore):
@@ -215,26 +310,51 @@ class SharedStore(MemoryStore):
     coordination = "host"
 
 
-async def test_a_sign_counts_in_every_process(stage: Any, agent: Agent) -> None:
-    """Once the application has answered anywhere, nobody goes first any more, and all run together."""
+async def test_the_end_of_a_first_turn_counts_in_every_process(stage: Any, agent: Agent) -> None:
+    """Requests that wait in another process are let in, and later ones there do not wait."""
     store = SharedStore()
     one, other = stage(mode="first", store=store), stage(mode="first", store=store)
-    await one.running("stream")
+    await one.running("empty")
     held = await other.waiting("second")
-    assert ["stream"] == agent.order
-    agent.let_go("stream", "stream speaks")
+    assert ["empty"] == agent.order
+    agent.let_go("empty")
     await agent.has("second")
     await other.running("third")
 
     assert not held.task.done()
-    assert 3 == max(agent.most.values())
+    assert 2 == max(agent.most.values())
 
 
-async def test_whoever_reaches_a_gate_first_goes_first_though_another_process_opened_the_conversation(
+async def test_a_restarted_process_knows_established_conversations(stage: Any, agent: Agent) -> None:
+    """The store remembers them, so that a long turn after a restart holds no request."""
+    store = SharedStore()
+    await stage(mode="first", store=store).established()
+    await settled()
+    restarted = stage(mode="first", store=store)
+    await restarted.running("first")
+    agent.let_go("second")
+
+    assert 200 == (await restarted.post("second").answered()).status
+
+
+async def test_a_failed_first_turn_is_failed_in_every_process(stage: Any, agent: Agent) -> None:
+    """A process that has not seen it lets one request go first, not two."""
+    store = SharedStore()
+    agent.let_go("bad")
+    await stage(mode="first", store=store).post("bad").answered()
+    other = stage(mode="first", store=store)
+    await other.running("second")
+    third = await other.waiting("third")
+
+    assert ["bad", "second"] == agent.order
+    assert not third.task.done()
+
+
+async def test_the_first_request_at_any_gate_goes_first(
     stage: Any, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that opened it is held like everybody else. Gates that no plugin has seen find the store in the scope."""
-    monkeypatch.setenv(DISABLED, f"{neighbours('turns')},turns".lstrip(","))
+    """The request that reserved the id waits as well, if another came to a gate first. No plugin connects them."""
+    monkeypatch.setenv("SESSIONGUARD_DISABLED_PLUGINS", "turns")
     store = SharedStore()
     one, other = stage(mode="first", store=store), stage(mode="first", store=store)
     is_open, may_go_on = asyncio.Event(), asyncio.Event()
@@ -247,34 +367,25 @@ async def test_whoever_reaches_a_gate_first_goes_first_though_another_process_op
     one.guard = SessionGuard(delayed, store=store)
     opener = one.post("opener")
     await is_open.wait()
-    await other.running("stream")
+    await other.running("empty")
     may_go_on.set()
     await settled()
     held = list(agent.order)
-    agent.let_go("stream", "stream speaks", "opener")
+    agent.let_go("empty", "opener")
     await opener.answered()
 
-    assert ["stream"] == held
+    assert ["empty"] == held
     assert "new" == agent.scopes["opener"]["sessionguard"].origin.value
 
 
-async def test_a_sign_does_not_let_whole_turns_of_two_processes_overlap(stage: Any, agent: Agent) -> None:
-    """It is for those who only waited for the conversation to be there."""
+async def test_an_established_conversation_still_takes_whole_turns_across_processes(stage: Any, agent: Agent) -> None:
+    """The mode `wait` is not satisfied by the end of a first turn elsewhere."""
     store = SharedStore()
-    one, other = (stage(paths="/stream=first,*=wait", store=store) for _ in range(2))
-    opener = await one.running("stream")
-    agent.let_go("stream", "stream speaks", "stream ends")
-    await opener.answered()
+    one, other = (stage(paths="/empty=first,*=wait", store=store) for _ in range(2))
+    agent.let_go("empty")
+    await one.post("empty").answered()
     await one.running("first")
     second = await other.waiting("second")
 
-    assert ["stream", "first"] == agent.order
+    assert ["empty", "first"] == agent.order
     assert not second.task.done()
-
-
-async def _play_with_an_old_conversation(stage: Any, **options: Any) -> tuple[Stage, list[int]]:
-    """Return a stage where the conversation "a" began an hour ago, and the time of its store."""
-    now = [wall_clock() - HOUR]
-    play = stage(store=MemoryStore(clock=lambda: now[0]), **options)
-    await play.established()
-    return play, now

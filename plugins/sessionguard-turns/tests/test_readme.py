@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "turns.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```\n\nprints\n\n```text\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=["wait", "nested", "hooks"])
+@pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=["wait", "ready", "nested", "hooks"])
 def test_a_program_of_the_readme_prints_what_the_readme_says(tmp_path: Path, program: str, output: str) -> None:
     """Each block of Python is complete; the block behind it is its whole output."""
     command = [sys.executable, "-W", "error", "-c", program]

@@ -21,7 +21,7 @@ from sessionguard_turns.busy import SessionBusy
 from sessionguard_turns.settings import Mode
 from sessionguard_turns.turnstile import Turnstile
 
-turnstile = Turnstile(queue_limit=10, total_limit=10, window=60)
+turnstile = Turnstile(queue_limit=10, total_limit=10)
 turnstile.enter("a-session-id", Mode.WAIT, set())
 
 def may_enter():
@@ -47,7 +47,7 @@ class Clock:
 
 @pytest.fixture
 def turnstile() -> Turnstile:
-    return Turnstile(queue_limit=10, total_limit=10, window=60, clock=Clock())
+    return Turnstile(queue_limit=10, total_limit=10, clock=Clock())
 
 
 def entered(turnstile: Turnstile, mode: Mode = Mode.WAIT) -> Holding:
@@ -81,7 +81,7 @@ def test_the_place_of_an_event_loop_that_has_ended_is_passed_over(turnstile: Tur
 
 
 async def test_a_first_turn_that_has_settled_ends_nobody_elses(turnstile: Turnstile) -> None:
-    """Its place was handed on when it had said something; its own end comes later and means nothing."""
+    """The next turn began when it settled; its own end comes later and changes nothing."""
     first = entered(turnstile, Mode.FIRST)
     second = turnstile.enter(CHAT, Mode.WAIT, set())
     third = turnstile.enter(CHAT, Mode.WAIT, set())
@@ -95,17 +95,21 @@ async def test_a_first_turn_that_has_settled_ends_nobody_elses(turnstile: Turnst
     assert [True, False] == [second.admitted.done(), third.admitted.done()]
 
 
-def test_conversations_that_are_not_new_any_more_are_forgotten(turnstile: Turnstile) -> None:
-    """One entry each, for as long as the window."""
+def test_established_conversations_are_kept_within_a_bound(
+    turnstile: Turnstile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most twice the size, the latest among them."""
+    monkeypatch.setattr(turnstile.established, "_size", 10)
     for number in range(100):
         holding = turnstile.enter(f"chat-{number}", Mode.FIRST, set())
         assert isinstance(holding, Holding)
         turnstile.settle(f"chat-{number}", holding)
         assert turnstile.leave(f"chat-{number}", holding)
         turnstile.hand_on(f"chat-{number}", holding)
-        turnstile._clock.now += 10  # type: ignore[attr-defined]
 
-    assert 6 == len(turnstile._settled)
+    kept = {*turnstile.established, *turnstile.established.older}
+    assert 10 <= len(kept) <= 20
+    assert {f"chat-{number}" for number in range(90, 100)} <= kept
 
 
 def test_a_forked_child_has_none_of_its_parents_turns() -> None:

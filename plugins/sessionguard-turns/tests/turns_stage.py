@@ -42,7 +42,7 @@ class Agent:
         self._look(session_id, scope)
 
         async def watched(message: Message) -> None:
-            if message.get("body") or (message["type"] == "http.response.body" and not message.get("more_body")):
+            if message["type"] == "http.response.body" and not message.get("more_body"):
                 self._known |= {session_id} if not name.startswith("bad") else set()
             await send(message)
 
@@ -67,6 +67,8 @@ class Agent:
         if name.startswith("head"):
             await send({"type": "http.response.start", "status": 200, "headers": []})
         await _event(self._may_end, name).wait()
+        if name.startswith("leaves"):
+            return
         if name.startswith("fail"):
             raise RuntimeError(name)
         if scope["type"] == "websocket":
@@ -78,7 +80,8 @@ class Agent:
         self.bodies[name] = await _body(receive)
         if not name.startswith("head"):
             status = 500 if name.startswith("bad") else 204 if name.startswith("empty") else 200
-            await send({"type": "http.response.start", "status": status, "headers": []})
+            headers = [(b"X-SessionGuard-Ready", b"1")] if name.startswith("stream-ready") else []
+            await send({"type": "http.response.start", "status": status, "headers": headers})
         if name.startswith(("head", "stream")):
             await send({"type": "http.response.body", "body": b"", "more_body": True})
             await _event(self._may_end, f"{name} speaks").wait()
@@ -210,6 +213,12 @@ class Stage:
         await self.post("established", key).answered()
         self.agent.order.clear()
         self.agent.most.clear()
+
+    async def when_established(self) -> None:
+        """Wait until the gate knows a conversation as established."""
+        async with asyncio.timeout(10):
+            while not self.gate._entrance.established:
+                await asyncio.sleep(0)
 
     @property
     def turn(self):
