@@ -23,6 +23,13 @@ MOST_PRINCIPALS = 1024
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII | re.IGNORECASE)
 _LONGEST_SCOPE = len("agent::") + 64
 _VISIBLE = re.compile(r"[!-+\--~]+")
+_UNWANTED = (
+    (re.compile(r"[^\x00-\x7f]"), "a character outside ASCII, which clients encode in different ways; send ASCII only"),
+    (re.compile(r"[ \t]"), "a space or a tab inside; put '-' or '_' in its place"),
+    (re.compile(r","), "a comma, which joins the values of repeated headers; put '-' or '_' in its place"),
+    (re.compile(r"[\x00-\x1f\x7f]"), "a control character; remove it"),
+)
+"""Characters that are no part of a key, each with the reason and the fix."""
 _OPAQUE = re.compile(
     r"(?:^|(?<=:))(?:signal:group:(?P<signal>[^:]+)|matrix:(?:channel|group):(?P<matrix>.+))", re.IGNORECASE
 )
@@ -105,9 +112,11 @@ def _checked(text: str, max_length: int) -> str:
     if len(text) > max_length + _LONGEST_SCOPE:
         raise _too_long(max_length)
     if not _VISIBLE.fullmatch(text):
-        raise InvalidSessionKey("The session key may hold only visible ASCII characters other than the comma.")
+        reason = next(reason for pattern, reason in _UNWANTED if pattern.search(text))
+        raise InvalidSessionKey(f"The session key holds {reason}.")
     if text[0] == ":" or text[-1] == ":" or "::" in text:
-        raise InvalidSessionKey("The session key has an empty segment; remove the stray colon.")
+        place = "begins with a colon" if text[0] == ":" else "ends with a colon" if text[-1] == ":" else "holds '::'"
+        raise InvalidSessionKey(f"The session key {place}, which leaves an empty segment; remove the stray colon.")
     return text
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from gateway import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -488,3 +490,65 @@ async def test_key_secret_keeps_keys_out_of_the_store() -> None:
     _, app, _ = await request([(KEY, b"a")], store=store, key_secret="sixteen letters.")
     assert app.session_key == "agent:main:a"
     assert [row_key("default", None, "agent:main:a", "sixteen letters.")] == [key async for key, _ in store.scan()]
+
+
+ASKED = json.loads((SAMPLES / "keys-2026.9.6.json").read_text())
+"""Spellings that a real gateway was asked for, its answers, and the keys that it stored; `@` stands for a suffix."""
+ACCEPTED = [each for each in ASKED if each["stored"] is not None]
+
+
+def _computed(sent: str) -> str | Refusal:
+    """The canonical key, or the refusal, of a header as a server hands it on."""
+    try:
+        return canonical(sent.encode().decode("latin-1"))
+    except Refusal as refusal:
+        return refusal
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=[ascii(each["sent"])[:40] for each in ASKED])
+def test_a_key_that_both_accept_is_stored_by_the_gateway_as_it_is_here(asked: dict[str, Any]) -> None:
+    """By 2026.9.6; neither accepts one that the gateway refuses."""
+    computed = _computed(asked["sent"])
+
+    assert isinstance(computed, Refusal) or computed == asked["stored"]
+
+
+REFUSED_HERE = {
+    "with space @": "holds a space or a tab inside",
+    "tab\tin-@": "holds a space or a tab inside",
+    "agent:main: sp@": "holds a space or a tab inside",
+    "comma,@": "holds a comma",
+    "\u00fcn\u00efcode-@": "holds a character outside ASCII",
+    "\u65e5\u672c-@": "holds a character outside ASCII",
+    "emoji-\U0001f600-@": "holds a character outside ASCII",
+    "x" * 300 + "@": "is longer than 256 bytes",
+    "x" * 1000 + "@": "is longer than 256 bytes",
+    "trail-@:": "ends with a colon",
+    "double::@": "holds '::'",
+    "hook:u@": "cannot use reserved internal session namespaces",
+    "internal-session-effects:r@": "cannot use reserved internal session namespaces",
+    "foo:agent:main:bar@": "holds 'agent:' in its middle",
+    "agent:main:agent:main:x@": "holds 'agent:' in its middle",
+}
+
+
+@pytest.mark.parametrize(("sent", "reason"), REFUSED_HERE.items(), ids=[ascii(sent)[:40] for sent in REFUSED_HERE])
+def test_a_key_that_the_gateway_alone_accepts_is_refused_with_its_reason(sent: str, reason: str) -> None:
+    """Each has its own."""
+    refusal = _computed(sent)
+
+    assert isinstance(refusal, Refusal)
+    assert reason in str(refusal)
+    assert "@" not in str(refusal)
+
+
+def test_the_keys_that_the_gateway_alone_accepts_are_known() -> None:
+    """All that it was asked for."""
+    assert {each["sent"] for each in ACCEPTED if isinstance(_computed(each["sent"]), Refusal)} == set(REFUSED_HERE)
+
+
+@pytest.mark.parametrize(("raw", "reason"), [("a\x00", "a control character"), (":a", "begins with a colon")])
+def test_other_keys_are_refused_with_their_reason(raw: str, reason: str) -> None:
+    """Which the gateway, or HTTP, refuses as well."""
+    with pytest.raises(InvalidSessionKey, match=reason):
+        canonical(raw)

@@ -356,7 +356,7 @@ def test_pruning_shows_its_progress_to_a_person_alone(desk: Desk) -> None:
 WRONG = {
     "no store there": (["list", "--store", "disk:///{}/nowhere"], "there is no store at disk:///"),
     "a store of one process": (["list", "--store", "memory:"], "lives and ends within one process"),
-    "a key that is not legal": (["show", "a,b"], "visible ASCII characters other than the comma"),
+    "a key that is not legal": (["show", "a,b"], "holds a comma"),
     "a key that is reserved": (["show", "cron:x"], "reserved internal session namespaces"),
     "neither key nor hash": (["show"], "give KEY, or --hash"),
     "key and hash": (["show", "a", "--hash", "00000000"], "give KEY, or --hash"),
