@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import sqlite3
 import subprocess
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import entry, write_json, write_sqlite
+from gateway import DATABASE, entry, running_gateway, write_json, write_nodes, write_sqlite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from operators import COMMAND, command, fill, on_a_terminal, rows
@@ -24,7 +25,7 @@ from sessionguard import SessionRecord, SessionStore, hookimpl
 from sessionguard import copying as copying_module
 from sessionguard import plugins as plugins_module
 from sessionguard.cli import adoption as adoption_module
-from sessionguard.cli import export_openclaw, import_report
+from sessionguard.cli import export_openclaw, import_openclaw, import_report
 from sessionguard.cli.gateway.entry import entry_of, record_of
 from sessionguard.keys import canonical, row_key
 from sessionguard.stores.disk.store import DiskStore
@@ -82,7 +83,7 @@ def gateway(tmp_path: Path) -> Gateway:
     return Gateway(tmp_path)
 
 
-@pytest.mark.parametrize("write", [write_json, write_sqlite], ids=["sessions.json", "openclaw-agent.sqlite"])
+@pytest.mark.parametrize("write", [write_json, write_sqlite, write_nodes], ids=["sessions.json", "beta", "schema 23"])
 def test_the_ids_of_a_gateway_are_adopted_with_their_times(gateway: Gateway, write: Write) -> None:
     """From the file or the database, each under the key by which a client will ask for it."""
     write(gateway.path, ENTRIES)
@@ -93,13 +94,24 @@ def test_the_ids_of_a_gateway_are_adopted_with_their_times(gateway: Gateway, wri
     assert gateway.rows == ROWS
 
 
-def test_an_import_can_be_run_again(gateway: Gateway) -> None:
-    """What is known stays, and what the gateway has used since is used since."""
-    gateway.take_over(entries=ENTRIES)
-    later = {**ENTRIES, "Final-1": entry("id-final", 500, 999)}
-    report = gateway.report(entries=later)
+LATER = {**ENTRIES, "Final-1": entry("id-final", 500, 999), "new": entry("id-new", 5, 6)}
 
-    assert (report["adopted"], report["known_already"], report["used_later_than_was_known"]) == (0, 3, 1)
+
+def test_a_plain_import_changes_no_row_that_stands(gateway: Gateway) -> None:
+    """Run again, it adds what is new; a use that is later there is not noted."""
+    gateway.take_over(entries=ENTRIES)
+    report = gateway.report(entries=LATER)
+
+    assert (report["adopted"], report["known_already"], report["used_later_than_was_known"]) == (1, 4, 0)
+    assert gateway.rows == {**ROWS, "default//agent:main:new": SessionRecord("id-new", 5, 6)}
+
+
+def test_a_later_use_is_noted_if_that_is_wanted(gateway: Gateway) -> None:
+    """With `--take-newer`."""
+    gateway.take_over(entries=ENTRIES)
+    report = gateway.report("--take-newer", entries=LATER)
+
+    assert (report["adopted"], report["known_already"], report["used_later_than_was_known"]) == (1, 3, 1)
     assert gateway.rows["default//agent:main:final-1"] == SessionRecord("id-final", 500, 999)
 
 
@@ -122,7 +134,8 @@ def test_a_conversation_with_another_id_is_a_conflict(gateway: Gateway) -> None:
 
     assert result.exit_code == 1
     assert "3 adopted" in result.stdout
-    assert "  Final-1: ours here, id-final there\n" in result.stdout
+    assert "\n1 conversations have another session id here than in the gateway. It gives out ids of" in result.stdout
+    assert "id-final" not in result.stdout
     assert report["conflicts"] == [{"key": "Final-1", "stands": "ours", "offered": "id-final"}]
     assert gateway.rows == {**ROWS, "default//agent:main:final-1": standing}
 
@@ -143,20 +156,52 @@ def test_two_spellings_of_one_key_are_a_conflict(gateway: Gateway) -> None:
     result = gateway.take_over(entries=twice)
 
     assert result.exit_code == 1
-    assert "agent:main:final-1: first here, second there" in result.stdout
+    assert "\n1 keys are in the gateway's store in two spellings with two ids, which is a fork." in result.stdout
+    assert "  agent:main:final-1: first here, second there" in result.stdout
+    assert "conversations have another session id here" not in result.stdout
     assert gateway.rows["default//agent:main:final-1"].session_id == "first"
 
 
-def test_many_conflicts_are_counted_and_some_are_shown(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand are kept for scripts and ten shown to people, so that memory has a bound."""
+def test_conversations_that_began_here_are_one_line(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says why, and what to do; a thousand are kept for scripts, so that memory has a bound."""
     monkeypatch.setattr(adoption_module, "MOST_CONFLICTS", 15)
-    gateway.take_over(entries={f"k{number}": entry("ours") for number in range(20)})
-    theirs = {f"k{number}": entry("theirs") for number in range(20)}
-    result = gateway.take_over(entries=theirs)
+    for number in range(84):
+        gateway.put(f"default//agent:main:k{number}", SessionRecord(f"ours-{number}", 1, 2))
+    before = gateway.rows
+    result = gateway.take_over(entries={f"k{number}": entry(f"theirs-{number}", 1, 999) for number in range(84)})
+    report = gateway.report()
 
-    assert result.stdout.count("ours here, theirs there") == import_report.SHOWN == 10
-    assert "  and 10 more\n" in result.stdout
-    assert len(gateway.report()["conflicts"]) == 15
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 3)
+    assert "\n84 conversations have another session id here" in result.stdout
+    assert "this is expected of conversations that began, or were reset, behind the guard" in result.stdout
+    assert "The ids here stand, and nothing needs to be done; --take-newer" in result.stdout
+    assert (report["in_conflict"], report["begun_here"], len(report["conflicts"])) == (84, 84, 15)
+    assert gateway.rows == before
+
+
+def test_many_keys_in_two_spellings_are_counted_and_some_are_shown(gateway: Gateway) -> None:
+    """Ten, for people."""
+    entries = {f"{letter}{number}": entry(f"{letter}{number}") for number in range(20) for letter in "kK"}
+    result = gateway.take_over(entries=entries)
+
+    assert len(re.findall(r"K\d+: k\d+ here, K\d+ there", result.stdout)) == import_report.SHOWN == 10
+    assert result.stdout.endswith("  and 10 more\n")
+
+
+def test_a_gateway_that_goes_on_writing_fails_no_import(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look at its ids is for the report alone."""
+    gateway.put("default//agent:main:final-1", SessionRecord("ours", 1, 2))
+    write_json(gateway.path, ENTRIES)
+    adopt = import_openclaw._Import._adopt
+
+    async def adopt_and_cut(self: Any, *args: Any) -> None:
+        await adopt(self, *args)
+        gateway.path.write_text("{")
+
+    monkeypatch.setattr(import_openclaw._Import, "_adopt", adopt_and_cut)
+    result = gateway.take_over()
+
+    assert "1 conversations have another session id here" in result.stdout
 
 
 def test_what_the_guard_would_refuse_is_left_out(gateway: Gateway) -> None:
@@ -168,10 +213,34 @@ def test_what_the_guard_would_refuse_is_left_out(gateway: Gateway) -> None:
     assert result.exit_code == 1
     assert "2 were left out: they belong to the gateway's own runs" in result.stdout
     assert "2 were left out: they hold no session id" in result.stdout
-    assert "1 were left out: they have a key the guard refuses; SESSIONGUARD_MAX_KEY_LENGTH" in result.stdout
-    assert result.stdout.endswith("  a b\n")
+    assert "1 were left out: they have a key that the guard refuses; clients that use one get 400" in result.stdout
+    assert result.stdout.endswith(
+        "  a b: The session key holds a space or a tab inside; put '-' or '_' in its place.\n"
+    )
     assert (report["left_out"], report["refused"]) == ({"reserved_session_key": 1, "no_session_id": 1}, [])
     assert gateway.rows == ROWS
+
+
+def test_keys_are_shown_in_one_line_that_a_terminal_can_bear(gateway: Gateway) -> None:
+    """Without control characters, and not at any length."""
+    result = gateway.take_over(entries={"a\x1b[31m": entry("x"), "b" * 999: entry("y")})
+    report = gateway.report()
+
+    assert "  a\\x1b[31m: The session key holds a control character; remove it.\n" in result.stdout
+    assert f"  {'b' * 120}... (999 characters): The session key is longer than 256 bytes" in result.stdout
+    assert [each["reason"][:25] for each in report["refused"]] == [
+        "The session key holds a c",
+        "The session key is longer",
+    ]
+
+
+def test_rows_that_are_not_valid_to_the_gateway_are_counted(gateway: Gateway) -> None:
+    """They are no finding."""
+    path = write_nodes(gateway.directory / DATABASE, {"k": entry("x")}, nodes=[("gone", "y", "{}", -1, 1)])
+    result = command("import", "openclaw", str(path), "--store", gateway.url)
+
+    assert result.exit_code == 0
+    assert "1 were left out: they are not valid to the gateway either." in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -222,12 +291,12 @@ def test_times_are_read_as_the_gateway_reads_them(times: Mapping[str, Any], expe
 
 UNREADABLE = {
     "no file": (lambda path: None, "cannot be read (No such file or directory)"),
-    "a list": (lambda path: path.write_text("[]"), "it holds no JSON object"),
+    "a list": (lambda path: path.write_text("[]"), "it holds no JSON object; name a sessions.json"),
     "nothing": (lambda path: path.write_text(""), "is not JSON as a whole"),
     "half a file": (lambda path: path.write_text('{"a": {"sessionId": "x"}, "b": {'), "is it still being written?"),
     "no UTF-8": (lambda path: path.write_bytes(b'{"\xff": 1}'), "is not JSON as a whole"),
     "another database": (lambda path: _make_database(path), "is no database of an OpenClaw agent"),
-    "a broken database": (lambda path: path.write_bytes(b"SQLite format 3\0" + b"x" * 4096), "cannot be read"),
+    "a broken database": (lambda path: path.write_bytes(b"SQLite format 3\0" + b"x" * 4096), "damaged or encrypted"),
 }
 
 
@@ -264,27 +333,11 @@ def test_a_database_entry_that_is_not_json_has_its_columns(gateway: Gateway) -> 
 def test_a_database_is_read_while_its_gateway_writes(gateway: Gateway) -> None:
     """An open transaction of the gateway stops nobody; what it has not committed is not there yet."""
     write_sqlite(gateway.path, ENTRIES)
-    with contextlib.closing(sqlite3.connect(gateway.path, isolation_level=None)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
-        writer.execute("DELETE FROM session_entries")
+    with running_gateway(gateway.path, "BEGIN IMMEDIATE", "DELETE FROM session_entries"):
         result = gateway.take_over()
 
     assert result.exit_code == 0
     assert gateway.rows == ROWS
-
-
-def test_a_database_that_is_locked_is_tried_again_later(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """75 tells a script to come back."""
-    write_sqlite(gateway.path, ENTRIES)
-    connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **{**more, "timeout": 0.1}))
-    with contextlib.closing(connect(gateway.path, isolation_level=None)) as writer:
-        writer.execute("PRAGMA locking_mode = exclusive")
-        writer.execute("BEGIN EXCLUSIVE")
-        result = gateway.take_over()
-
-    assert result.exit_code == 75
-    assert "is busy; try again" in result.stderr
 
 
 class MinimalPlugin:
@@ -392,7 +445,16 @@ def test_an_export_is_a_sessions_file(gateway: Gateway) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout) == expected
     assert expected["agent:main:final-1"] == {name: ENTRIES["Final-1"][name] for name in kept}
-    assert result.stderr == f"4 conversations in {gateway.url} were exported.\n"
+    assert result.stderr.startswith(f"4 conversations in {gateway.url} were exported.\n")
+
+
+def test_an_export_says_what_takes_it_back(gateway: Gateway) -> None:
+    """Older gateways; not those of today."""
+    gateway.take_over(entries=ENTRIES)
+    said = gateway.export().stderr
+
+    assert "OpenClaw up to 2026.7 reads this as agents/<agent>/sessions/sessions.json" in said
+    assert "Since 2026.8 its sessions are in a database that may not be edited behind it" in said
 
 
 def test_an_export_shows_its_progress_to_a_person_alone(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,7 +526,7 @@ UNHURRIED = settings(deadline=None, max_examples=15, suppress_health_check=[Heal
 @UNHURRIED
 @given(
     st.dictionaries(RAW_KEYS.filter(_legal).map(canonical), RECORDS, max_size=8),
-    st.sampled_from([write_json, write_sqlite]),
+    st.sampled_from([write_json, write_sqlite, write_nodes]),
 )
 def test_what_is_exported_and_imported_is_what_was(
     tmp_path_factory: pytest.TempPathFactory, conversations: dict[str, SessionRecord], write: Write

@@ -14,10 +14,12 @@ from sessionguard.records import SessionRecord
 from sessionguard.store import AdoptingStore
 
 MOST_CONFLICTS = 1000
+UNCHANGED = {Outcome.REPLACED: Outcome.KEPT, Outcome.REFRESHED: Outcome.SAME}
+"""The outcomes where a row that stands is left as it is."""
 
 
 class Conflict(NamedTuple):
-    """A conversation that has another id here than it has in the file."""
+    """A conversation with another id in the guard's store than in the gateway's."""
 
     key: str
     stands: str
@@ -26,7 +28,7 @@ class Conflict(NamedTuple):
 
 @dataclass
 class Adopted:
-    """What became of the entries. Of the conflicts, the first `MOST_CONFLICTS` are kept."""
+    """How many entries had which outcome. Of the conflicts, the first `MOST_CONFLICTS` are kept."""
 
     counts: Counter[Outcome] = field(default_factory=Counter)
     conflicts: list[Conflict] = field(default_factory=list)
@@ -38,7 +40,7 @@ class Adopted:
 
 
 class Offer(NamedTuple):
-    """A row of the file: the key for people, where it belongs, and what it holds."""
+    """An entry of the gateway: the key as it is there, the key of the guard's row, and the row."""
 
     key: str
     row_key: str
@@ -48,7 +50,7 @@ class Offer(NamedTuple):
 class Adoption:
     """Offers rows to a store. With `dry` nothing is written.
 
-    A row that stands under another id stays, unless `takes_newer` and the gateway has used its own later.
+    A row that stands is never changed, unless `takes_newer` and the gateway has used its own later.
     """
 
     def __init__(self, store: AdoptingStore, *, dry: bool, takes_newer: bool) -> None:
@@ -80,4 +82,4 @@ class Adoption:
 
     def _judge(self, record: SessionRecord, standing: SessionRecord | None) -> Outcome:
         outcome = judge(record, standing)
-        return Outcome.KEPT if outcome is Outcome.REPLACED and not self._takes_newer else outcome
+        return outcome if self._takes_newer else UNCHANGED.get(outcome, outcome)

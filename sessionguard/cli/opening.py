@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +33,10 @@ class Place:
     @property
     def name(self) -> str:
         return named(self.url, self.store)
+
+    def of_agent(self, agent: str) -> Place:
+        """Return the same place, for keys that belong to `agent` unless they name another."""
+        return replace(self, settings=replace(self.settings, default_agent=agent))
 
     def row_key(self, raw_key: str, agent: str | None = None, principal: str | None = None) -> str:
         """Return where a conversation is kept; raises a Refusal for a key that is not legal.

@@ -1,1 +1,1 @@
-"""What an OpenClaw gateway keeps: its session files, read and written without ever being held as a whole."""
+"""The stores of an OpenClaw gateway: where they are, and how to read them without changing anything."""

@@ -24,7 +24,7 @@ def record_of(entry: Any, now: int) -> SessionRecord | None:
     """
     if not isinstance(entry, Mapping) or not is_session_id(entry.get("sessionId")):
         return None
-    started, updated = _time(entry.get("sessionStartedAt")), _time(entry.get("updatedAt"))
+    started, updated = time_of(entry.get("sessionStartedAt")), time_of(entry.get("updatedAt"))
     last = next((at for at in (updated, started) if at is not None), now)
     return SessionRecord(entry["sessionId"], last if started is None else started, last)
 
@@ -38,8 +38,8 @@ def entry_of(record: SessionRecord) -> Mapping[str, Any]:
     }
 
 
-def _time(value: object) -> int | None:
-    """Return a time as the gateway would take it: numbers that are negative or not finite are none."""
+def time_of(value: object) -> int | None:
+    """Return a time in milliseconds, None for a value that the gateway ignores: negative, not finite, or no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
         return None
     return int(value) if 0 <= value <= LATEST else None
