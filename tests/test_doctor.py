@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gateway import entry, write_json
 from live import LiveServer, free_port, uvicorn
 from operators import command, fill, process, rows
 from typer.testing import Result
@@ -26,7 +25,6 @@ from sessionguard.cli.doctor import clock, durability, filesystem, free_space, r
 from sessionguard.cli.doctor import place as place_check
 from sessionguard.cli.doctor.header import check as check_headers
 from sessionguard.cli.doctor.start_method import check as check_start
-from sessionguard.cli.doctor.transcripts import check as check_transcripts
 from sessionguard.stores.disk.store import DiskStore
 from sessionguard.stores.embedded import jobs, place
 from sessionguard.stores.memory import MemoryStore
@@ -566,100 +564,3 @@ def test_a_server_that_does_not_answer_is_red(practice: Practice) -> None:
 
     assert code == 1
     assert ("headers", "red") in verdicts(found)
-
-
-def transcript(directory: Path, session_id: str, began: int, ended: int, **more: str) -> None:
-    """A gateway's transcript; times are seconds since the epoch."""
-    path = directory / f"{session_id}.jsonl"
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(began))
-    head = {"type": "session", "version": 3, "id": session_id, "timestamp": stamp, "cwd": "/", **more}
-    path.write_text(json.dumps(head) + "\n" + json.dumps({"type": "message"}) + "\n")
-    os.utime(path, (ended, ended))
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """The sessions of a gateway, all well: two keys, and one that was reset."""
-    write_json(tmp_path / "sessions.json", {"agent:main:a": entry("a"), "agent:main:b": entry("b")})
-    transcript(tmp_path, "a", 1_000_000, 1_000_500)
-    transcript(tmp_path, "b", 1_100_000, 1_100_500)
-    transcript(tmp_path, "before-b", 900_000, 1_100_000, sessionKey="B")
-    transcript(tmp_path, "nobody's", 500_000, 500_100)
-    (tmp_path / "noise.jsonl").write_text("no JSON\n")
-    (tmp_path / "list.jsonl").write_text("[]\n")
-    (tmp_path / "undated.jsonl").write_text('{"type": "session", "id": "x", "timestamp": "soon"}\n')
-    return tmp_path
-
-
-def test_transcripts_that_are_well_are_green(files: Path) -> None:
-    """A session that ended when the next began was reset, and one of nobody is no fork."""
-    assert one(check_transcripts(files)) == (GREEN, "4 sessions, no two at work under one key; None")
-
-
-def test_two_sessions_at_work_under_one_key_are_red(files: Path) -> None:
-    """A fork that has happened."""
-    transcript(files, "fork-of-b", 1_100_100, 1_100_400, sessionKey="agent:main:B")
-    verdict, says = one(check_transcripts(files))
-
-    assert verdict is RED
-    assert says.startswith("agent:main:b had two sessions at once: b and fork-of-b")
-
-
-def test_one_key_in_two_spellings_with_two_ids_is_red(files: Path) -> None:
-    """The gateway has taken them for two."""
-    entries = {"agent:main:a": entry("a"), "A": entry("other"), "agent:main:cron:x": entry("run"), "odd": None}
-    write_json(files / "sessions.json", entries)
-    verdict, says = one(check_transcripts(files))
-
-    assert verdict is RED
-    assert says.startswith("agent:main:a is there in several spellings, with the ids a, other")
-
-
-def test_a_session_of_no_key_that_began_with_another_is_yellow(files: Path) -> None:
-    """What lost the race for the key is in nobody's list."""
-    transcript(files, "lost", 1_000_030, 1_000_400)
-    verdict, says = one(check_transcripts(files))
-
-    assert verdict is YELLOW
-    assert says.startswith("lost belongs to no key, and began with a of agent:main:a")
-
-
-def test_forks_are_found_in_a_database(tmp_path: Path) -> None:
-    """The one of newer gateways; a long session overlaps with all that came within it."""
-    with contextlib.closing(sqlite3.connect(tmp_path / "openclaw-agent.sqlite", isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE sessions (session_id, session_key, created_at, updated_at)")
-        sessions = [("one", "K", 100, 900), ("two", "k", 200, 300), ("three", "k", 400, 500), ("four", "k", 900, 950)]
-        connection.executemany("INSERT INTO sessions VALUES (?, ?, ?, ?)", sessions)
-    found = list(check_transcripts(tmp_path))
-
-    assert [each.says for each in found] == [
-        "agent:main:k had two sessions at once: one and two",
-        "agent:main:k had two sessions at once: one and three",
-    ]
-
-
-def test_many_forks_are_counted(tmp_path: Path) -> None:
-    """Ten are shown."""
-    entries = {f"k{number}": entry("one") for number in range(13)} | {
-        f"K{number}": entry("two") for number in range(13)
-    }
-    write_json(tmp_path / "sessions.json", entries)
-    found = list(check_transcripts(tmp_path))
-
-    assert [each.verdict for each in found] == [RED] * 10 + [YELLOW]
-    assert found[-1].says == "3 more of these"
-
-
-@pytest.mark.parametrize("broken", ["no directory", "no JSON", "no database"])
-@pytest.mark.usefixtures("brief")
-def test_files_that_cannot_be_read_are_red(practice: Practice, tmp_path: Path, broken: str) -> None:
-    """With the error, and which directory was meant."""
-    directory = tmp_path / "transcripts"
-    if broken != "no directory":
-        directory.mkdir()
-        name = "sessions.json" if broken == "no JSON" else "x.sqlite"
-        (directory / name).write_text("garbage" * 100)
-    code, found = practice.found("--transcripts", str(directory))
-
-    assert code == 1
-    assert ("transcripts", "red") in verdicts(found)

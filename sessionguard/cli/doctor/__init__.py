@@ -20,7 +20,7 @@ Front = Annotated[
     str | None, typer.Option("--url", help="Where clients ask: look at what arrives there.", show_default=False)
 ]
 Transcripts = Annotated[
-    Path | None, typer.Option(help="A gateway's directory: look for forks in it.", show_default=False)
+    Path | None, typer.Option(help="A gateway's home, or one of its stores: look for forks.", show_default=False)
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Yellow is a finding, too.")]
 
