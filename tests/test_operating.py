@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -31,10 +32,13 @@ DAY = 86_400_000
 SAID = {
     "sessions list": [r"HASH", r"agent:main:my-chat\n", r"now         goes on\n", r"had the session id id-0, and has "],
     "sessions show --hash": [r"key         agent:main:my-chat\n"],
-    "import openclaw": [r"1 adopted(?s:.*)nothing was written(?s:.*)1 adopted", r"1 were left out"],
+    "import openclaw": [
+        r"1 adopted(?s:.*)main: 2 entries(?s:.*)nothing was written(?s:.*)1 adopted",
+        r"1 were left out",
+    ],
     "sessionguard export": [],
     "sessionguard doctor\n": [r"green   race: 3 processes, 480 calls for 40 conversations: one id each"],
-    "sessionguard doctor --url": [r"red     headers: (?s:.*)have a look", r"green   transcripts: 0 sessions"],
+    "sessionguard doctor --url": [r"red     headers: (?s:.*)have a look", r"green   transcripts: main: 1 sessions"],
     "sessionguard plugins": [r"active   openclaw, of sessionguard \d", r"stores: disk:, memory:, sqlite:"],
     "sessions prune": [r"1 of 2 conversations", r"1 were removed\.", r"This conversation was forgotten"],
     "sessionguard watch": [r"2 conversations(?s:.*)agent:main:my-chat"],
@@ -57,6 +61,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     gateway = tmp_path / ".openclaw" / "agents" / "main" / "sessions"
     gateway.mkdir(parents=True)
     write_json(gateway / "sessions.json", {"agent:main:theirs": entry("id-theirs"), "agent:main:cron:1": entry("x")})
+    head = {"type": "session", "id": "id-theirs", "timestamp": "2026-12-01T00:00:00.000Z"}
+    (gateway / "id-theirs.jsonl").write_text(json.dumps(head))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, **SILENT, "PATH": path, "HOME": str(tmp_path), "SESSIONGUARD_STORE": f"disk://{directory}"}
 

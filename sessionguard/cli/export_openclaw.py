@@ -23,6 +23,11 @@ from sessionguard.cli.selection import Selection
 from sessionguard.errors import ConfigurationError
 
 STEP = 1000
+USE = (
+    "OpenClaw up to 2026.7 reads this as agents/<agent>/sessions/sessions.json, one file for each agent (--prefix"
+    " agent:<agent>:), put there while it is stopped. Since 2026.8 its sessions are in a database that may not be"
+    " edited behind it, so it takes nothing back from here: to it, a sessions.json is only what it migrates once."
+)
 
 PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help="The file to write, which must not exist; - for the standard output.")
@@ -39,7 +44,8 @@ class ExportReport:
 
     def as_text(self) -> str:
         left = f" {self.of_principals:,} belong to principals; export those of one with --principal."
-        return f"{self.exported:,} conversations in {self.store} were exported.{left if self.of_principals else ''}"
+        count = f"{self.exported:,} conversations in {self.store} were exported."
+        return f"{count}{left if self.of_principals else ''}\n{USE}"
 
 
 def export(
@@ -50,7 +56,9 @@ def export(
     principal: Principal = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write conversations as OpenClaw's sessions.json has them; the report goes to the standard error.
+    """Write conversations in the form of sessions.json, which OpenClaw reads up to 2026.7; the report goes to stderr.
+
+    Since 2026.8, OpenClaw keeps its sessions in a database that may not be edited behind it, and takes nothing back.
 
     Exits with 1 when conversations were left out. A store that holds hashes instead of keys cannot be exported.
     """
