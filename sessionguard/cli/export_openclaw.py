@@ -26,7 +26,7 @@ STEP = 1000
 USE = (
     "OpenClaw up to 2026.7 reads this as agents/<agent>/sessions/sessions.json, one file for each agent (--prefix"
     " agent:<agent>:), put there while it is stopped. Since 2026.8 its sessions are in a database that may not be"
-    " edited behind it, so it takes nothing back from here: to it, a sessions.json is only what it migrates once."
+    " edited behind it, so it takes nothing back from here: to it, a sessions.json is only an input of its migration."
 )
 
 PathArgument = Annotated[

@@ -38,7 +38,7 @@ Agent = Annotated[
     str | None,
     typer.Option(help="The agent of keys that name none, for a single file; its place names it.", show_default=False),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be adopted, and write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count the ids that would be adopted, and write nothing.")]
 TakeNewer = Annotated[
     bool, typer.Option("--take-newer", help="Where both know a conversation, take the id that was used later.")
 ]

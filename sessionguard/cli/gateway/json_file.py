@@ -25,7 +25,7 @@ class JsonFile:
         self.position = 0
 
     def entries(self) -> Iterator[tuple[str, Any]]:
-        """Yield keys and entries; raises Unreadable where the file is not what it should be."""
+        """Yield keys and entries; raises Unreadable for a file that is no session file."""
         with self._path.open("rb") as file, self._parsed():
             kind = next(ijson.basic_parse(file), (None,))[0]
             if kind != "start_map":
