@@ -27,6 +27,7 @@ class Gateway:
 
     def __init__(self, installation: Installation, model: FakeModel, directory: Path, **settings: Any) -> None:
         self.release = installation.version
+        self.model = model
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = directory / "state"

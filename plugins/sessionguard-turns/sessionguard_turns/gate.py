@@ -91,7 +91,6 @@ class TurnGate:
     def _use(self, store: SessionStore, namespace: str) -> None:
         """Keep turns as far apart as the store can, and say how far that is."""
         self._is_connected = True
-        self._open_door()
         if self._settings.modes == {Mode.OFF}:
             return
         if isinstance(store, LeaseSupport) and store.coordination != "process":
@@ -119,6 +118,7 @@ class TurnGate:
             return
         if not self._is_connected:
             self._use(scope[STORE_SCOPE_KEY], "")
+            self._open_door()
         try:
             mode = self._mode_of(scope, resolution)
         except Refusal as error:
@@ -209,7 +209,9 @@ class TurnGate:
 
 async def _linger(answer: Answer, admitted: Admitted) -> None:
     """Wait before the next first turn, if the response was broken off: the client has left, its turn may go on."""
-    if answer.is_broken_off and admitted.holding is not None and not isinstance(sys.exception(), Exception):
+    if not answer.is_broken_off or isinstance(sys.exception(), Exception):
+        return
+    if admitted.holding is not None and admitted.holding.brief:
         await asyncio.sleep(entrance.ABANDONED_SECONDS - (monotonic() - admitted.holding.since))
 
 

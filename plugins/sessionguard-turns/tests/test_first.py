@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sessionguard_turns import entrance, get_turn
+from sessionguard_turns import TurnGate, entrance, get_turn
 from turns_stage import Agent, settled
 
 from sessionguard import SessionGuard
@@ -124,6 +124,21 @@ async def test_an_established_conversation_is_not_touched(stage: Any, agent: Age
 
     assert "x-sessionguard-wait-ms" not in second.headers
     assert "sessionguard.turn" not in agent.scopes["second"]
+
+
+@pytest.mark.parametrize("disabled", ["", "turns"], ids=["connected by the plugin", "by itself"])
+async def test_an_established_conversation_costs_one_look(
+    stage: Any, agent: Agent, monkeypatch: pytest.MonkeyPatch, disabled: str
+) -> None:
+    """The gate does not even ask for its mode."""
+    if disabled:
+        monkeypatch.setenv("SESSIONGUARD_DISABLED_PLUGINS", disabled)
+    play = stage(mode="first", store=SharedStore())
+    await play.established()
+    monkeypatch.setattr(TurnGate, "_mode_of", None)
+    agent.let_go("second")
+
+    assert 200 == (await play.post("second").answered()).status
 
 
 async def test_an_established_conversation_does_not_let_new_ones_pass(stage: Any, agent: Agent) -> None:
