@@ -142,16 +142,27 @@ async def test_a_stopped_process_keeps_its_lease(
     assert not answer.granted
 
 
-async def test_a_closed_store_gives_its_leases_up(kind: str, tmp_path: Path) -> None:
-    """At the end of a worker nothing is left to wait for, and no file."""
+async def test_a_store_whose_leases_were_given_back_leaves_no_file(kind: str, tmp_path: Path) -> None:
+    """It is removed when the store is closed."""
+    store = STORES[kind](tmp_path / "store")
+    await store.acquire("name", "first", MINUTE)
+    held = [*(tmp_path / "store").glob("lease-holder-*")]
+    await store.release("name", "first")
+    await store.aclose()
+
+    assert 1 == len(held)
+    assert [] == [*(tmp_path / "store").glob("lease-holder-*")]
+
+
+async def test_a_lease_that_was_not_given_back_outlives_its_store(kind: str, tmp_path: Path) -> None:
+    """The process may still be at work in its turn."""
     one, other = STORES[kind](tmp_path / "store"), STORES[kind](tmp_path / "store")
     await one.acquire("name", "first", MINUTE)
     await one.aclose()
     answer = await other.acquire("name", "second", MINUTE)
     await other.aclose()
 
-    assert answer.granted
-    assert [] == [*(tmp_path / "store").glob("lease-holder-*")]
+    assert not answer.granted
 
 
 async def test_leases_of_one_process_are_kept_apart(kind: str, tmp_path: Path) -> None:

@@ -9,12 +9,11 @@ import contextlib
 import fcntl
 import os
 import secrets
-import weakref
 from pathlib import Path
 
 PREFIX, SUFFIX = "lease-holder-", ".lock"
 
-_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_locked: set[Holder] = set()
 
 
 class Holder:
@@ -24,7 +23,6 @@ class Holder:
         self._directory = directory
         self._file: int | None = None
         self._name = ""
-        _holders.add(self)
 
     def name(self) -> str:
         """Return the name under which this process holds leases, and lock its file at first need.
@@ -58,7 +56,7 @@ class Holder:
         return True
 
     def close(self) -> None:
-        """Give every lease up that this process still holds."""
+        """Remove the file; this process holds no lease."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._path(self._name).unlink(missing_ok=True)
@@ -69,6 +67,7 @@ class Holder:
         if self._file is not None:
             os.close(self._file)
             self._file, self._name = None, ""
+            _locked.discard(self)
 
     def _lock(self) -> None:
         while self._file is None:
@@ -83,6 +82,7 @@ class Holder:
                 os.close(file)
             else:
                 self._file, self._name = file, name
+                _locked.add(self)
 
     def _remove_dead(self) -> None:
         for path in self._directory.glob(f"{PREFIX}*{SUFFIX}"):
@@ -93,7 +93,7 @@ class Holder:
 
 
 def _disown_all() -> None:
-    for holder in list(_holders):
+    for holder in list(_locked):
         holder.disown()
 
 

@@ -95,6 +95,7 @@ class LeaseFile:
         path = directory / FILE_NAME
         self._clock = clock
         self._holder = Holder(directory)
+        self._granted: set[str] = set()
         self._tenancy = Tenancy(THREADS, path, lambda: _open(path, network_filesystem))
 
     async def change(self, name: str, step: Callable[[LeaseRow, int, Callable[[], int]], tuple[LeaseRow, T]]) -> T:
@@ -106,15 +107,21 @@ class LeaseFile:
 
             def change_row(row: LeaseRow) -> tuple[LeaseRow, T]:
                 changed, answer = step(self._without_dead(row), now, number)
-                return self._held(changed), answer
+                return self._held(name, changed), answer
 
             return database.change(name, now, change_row)
 
         return await self._tenancy.submit((), change, writes=True)
 
+    def given_back(self, name: str) -> None:
+        """Note that this process holds the lease no longer."""
+        self._granted.discard(name)
+
     async def aclose(self) -> None:
+        """Close the file. Leases that were not given back last as long as their time and this process."""
         await self._tenancy.aclose()
-        self._holder.close()
+        if not self._granted:
+            self._holder.close()
 
     def _without_dead(self, row: LeaseRow) -> LeaseRow:
         """Return the row without the lease of a process that has ended."""
@@ -122,10 +129,11 @@ class LeaseFile:
             return row
         return dataclasses.replace(row, lease=None)
 
-    def _held(self, row: LeaseRow) -> LeaseRow:
+    def _held(self, name: str, row: LeaseRow) -> LeaseRow:
         """Return the row whose new lease, if there is one, is held by this process."""
         if row.lease is None or row.lease.holder:
             return row
+        self._granted.add(name)
         return dataclasses.replace(row, lease=dataclasses.replace(row.lease, holder=self._holder.name()))
 
 
@@ -143,7 +151,10 @@ class EmbeddedLeases(LeaseSupport):
         return await self._leases.change(name, lambda row, now, _: row.renew(owner, duration, now))
 
     async def release(self, name: str, owner: str, *, settled_for: int = 0) -> bool:
-        return await self._leases.change(name, lambda row, now, _: row.release(owner, settled_for, now))
+        released = await self._leases.change(name, lambda row, now, _: row.release(owner, settled_for, now))
+        if released:
+            self._leases.given_back(name)
+        return released
 
 
 def _open(path: Path, network_filesystem: bool) -> Database:
