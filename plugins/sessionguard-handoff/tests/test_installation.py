@@ -69,7 +69,7 @@ def serve(tmp_path: Path, store_directory: Path) -> Serve:
 
 @pytest.fixture(autouse=True)
 def _no_neighbours(only_handoff: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others are not installed there, and what is not installed cannot be disabled."""
+    """The others are not installed there, and a missing plugin cannot be disabled."""
     monkeypatch.delenv(DISABLED, raising=False)
 
 
@@ -136,7 +136,7 @@ def test_an_installed_plugin_stops_the_start_for_a_bad_secret(serve: Serve, inst
 
 
 def test_without_the_plugin_the_marker_is_ignored_and_removed(serve_without: Serve, handoff: dict[str, str]) -> None:
-    """Nobody judges it, so the request is an ordinary one; the core strips both headers all the same."""
+    """No plugin judges it, so the request is an ordinary one; the core strips both headers all the same."""
     with serve_without() as server:
         seen = httpx.get(server.url, headers=handoff).json()
 

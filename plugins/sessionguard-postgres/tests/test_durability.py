@@ -71,7 +71,7 @@ def test_an_acknowledged_row_outlives_its_server(own_server: PostgresServer, num
 
 
 def test_a_guard_goes_on_after_its_server_was_restarted(own_server: PostgresServer) -> None:
-    """The conversation keeps its id; meanwhile it is 503; nobody restarts the guard."""
+    """The conversation keeps its id; meanwhile it is 503; the guard is not restarted."""
     store = own_server.url("postgres", create_schema="on")
     guard = SessionGuard(AppProbe(), store=store, expose_session_id=True)
     headers = [(b"x-openclaw-session-key", b"key")]
