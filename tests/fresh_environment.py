@@ -1,4 +1,4 @@
-"""Fresh virtual environments, in which install lines are run as they stand; uv does what pip would do, and faster."""
+"""Fresh virtual environments, in which install lines are run as they stand; uv installs like pip, and faster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FreshEnvironment:
         """Run a line that begins with `pip install`, in the checkout or elsewhere; `others` are installed with it."""
         pip, install, *arguments = line.split()
         assert (pip, install) == ("pip", "install")
-        # uv would take what it has built of a directory before, as long as its pyproject.toml is the same.
+        # uv would take an earlier build of a directory, as long as its pyproject.toml is the same.
         names = [(directory / each.partition("[")[0]).resolve() for each in arguments if each.startswith((".", "/"))]
         rebuilt = [f"--refresh-package={'sessionguard' if name == CHECKOUT else name.name}" for name in names]
         self._uv("pip", install, *rebuilt, *arguments, *others, directory=directory)

@@ -32,7 +32,7 @@ async def end_late(seconds: float) -> None:
 
 
 async def test_a_shorter_limit_ends_before_a_longer_one_that_began_earlier(clock: LoopClock) -> None:
-    """The alarm is set anew when somebody has less time, and each limit ends when it is due."""
+    """The alarm is set anew when a waiter has less time, and each limit ends when it is due."""
     waits = {seconds: asyncio.ensure_future(end_late(seconds)) for seconds in (6, 2, 4, 3)}
     ended = []
     for _ in range(6):

@@ -65,14 +65,14 @@ def transcript(directory: Path, session_id: str, began: int, ended: int | None, 
     ],
 )
 def test_the_forks_of_real_releases_are_red_and_exact(tmp_path: Path, release: str, expected: str) -> None:
-    """Both sessions and when each began, whatever a copy made of the times of the files."""
+    """Both sessions and when each began, even if a copy has changed the times of the files."""
     copy = Path(shutil.copytree(SAMPLES / release, tmp_path / "copy", copy_function=shutil.copyfile))
 
     assert found(copy) == [(RED, expected)]
 
 
 def test_a_fork_says_which_session_goes_on() -> None:
-    """And where to look for what was lost."""
+    """And the place to look for the lost messages."""
     (fork,) = check(SAMPLES / "2026.7.35")
 
     assert fork.cure is not None

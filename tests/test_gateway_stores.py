@@ -217,7 +217,7 @@ COPIES = {"the database alone": ([""], 1), "with its -wal": (["", "-wal"], 2), "
 @pytest.mark.parametrize("is_writable", [True, False], ids=["writable", "read-only"])
 @pytest.mark.parametrize(("suffixes", "count"), COPIES.values(), ids=COPIES)
 def test_a_copy_is_read_without_a_trace(tmp_path: Path, suffixes: list[str], count: int, is_writable: bool) -> None:
-    """In a directory that can be written, and in one that cannot; what the copy holds is read."""
+    """In a directory that can be written, and in one that cannot; the copy itself is read."""
     path = write_nodes(tmp_path / "agent" / DATABASE, ONE)
     insert = "INSERT INTO session_nodes VALUES ('agent:main:b', 'id-b', '{}', 1, 3)"
     with public_directory() as directory, running_gateway(path, insert):

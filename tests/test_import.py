@@ -163,7 +163,7 @@ def test_two_spellings_of_one_key_are_a_conflict(gateway: Gateway) -> None:
 
 
 def test_conversations_that_began_here_are_one_line(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says why, and what to do; a thousand are kept for scripts, so that memory has a bound."""
+    """It gives the reason and the next step; a thousand are kept for scripts, so that memory has a bound."""
     monkeypatch.setattr(adoption_module, "MOST_CONFLICTS", 15)
     for number in range(84):
         gateway.put(f"default//agent:main:k{number}", SessionRecord(f"ours-{number}", 1, 2))

@@ -39,7 +39,7 @@ def test_what_is_not_used_is_not_imported(code: str, tmp_path: Path) -> None:
 
 
 def test_importing_the_package_leaves_its_outer_parts_alone(tmp_path: Path) -> None:
-    """Nothing is paid for what is not asked for."""
+    """Nothing is paid for an unused option."""
     outer = ("sessionguard.stores.disk", "sessionguard.testing", "sessionguard.cli")
 
     assert [module for module in _loaded_by("import sessionguard", tmp_path) if module.startswith(outer)] == []

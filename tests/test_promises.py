@@ -157,7 +157,7 @@ def _rows_from(lines: Sequence[str]) -> Iterator[str]:
 
 @pytest.mark.once
 def test_every_cell_of_the_table_is_registered() -> None:
-    """What the page promises and what is shown here are the same words, in the same order."""
+    """The promises of the page and those shown here are the same words, in the same order."""
     promised, shown = table(), {row: list(cells) for row, cells in PROMISES.items()}
 
     assert promised == shown, (

@@ -84,7 +84,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(autouse=True)
 def _ran_on(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
-    """Record what a test ran on, for the page of the matrix."""
+    """Record framework, server and versions of a test, for the page of the matrix."""
     parameters = _parameters(request.node)
     if cell := parameters.get("cell"):
         record_server(record_property, cell.server)

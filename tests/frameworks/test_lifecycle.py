@@ -26,7 +26,7 @@ class Restart(NamedTuple):
     first: httpx.Response
     second: httpx.Response
     events: Sequence[str]
-    """What the second process noted."""
+    """Return the notes of the second process."""
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """Tests that have passed, each by the properties that it has recorded: where it ran, and what was installed."""
+    """Tests that have passed, each by the properties that it has recorded: its server, and the installed versions."""
 
     tests: Sequence[Mapping[str, str]]
 

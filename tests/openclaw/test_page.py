@@ -54,7 +54,7 @@ def test_the_check_prints_what_the_page_says(gateway: Gateway, tmp_path: Path) -
 
 
 def test_the_import_line_takes_over_the_conversations(gateway: Gateway, tmp_path: Path) -> None:
-    """Those that the gateway keeps in its home, whatever its release."""
+    """Those that the gateway keeps in its home, in every release."""
     answer = httpx.post(
         f"{gateway.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {TOKEN}", "x-openclaw-session-key": f"earlier-{uuid.uuid4()}"},

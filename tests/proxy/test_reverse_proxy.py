@@ -188,7 +188,7 @@ FORWARDED = [
         {"forwarded": "for=203.0.113.9"},
         [["x-forwarded-for", "unknown, 127.0.0.1"], ["forwarded", "for=203.0.113.9"], *HOST, *HTTP],
     ),
-    # A remote client cannot pass for another, nor for a local one, whatever the spelling.
+    # A remote client cannot pass for another, nor for a local one, in any spelling.
     *(
         ("203.0.113.9", {name: "127.0.0.1"}, [["x-forwarded-for", "203.0.113.9"], *HOST, *HTTP])
         for name in (

@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def _ran_on(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
-    """Record what a test ran on, for the page of the matrix."""
+    """Record framework, server and versions of a test, for the page of the matrix."""
     record_property("asgiref", version("asgiref"))
     if "protocol" in request.fixturenames:
         record_server(record_property, server_of(request.getfixturevalue("protocol")))

@@ -67,7 +67,7 @@ class WithoutReady:
 
 
 def is_ready(message: Message) -> bool:
-    """Return whether the message has the header or trailer `x-sessionguard-ready`, whatever its value."""
+    """Return whether the message has the header or trailer `x-sessionguard-ready`, with any value."""
     return message["type"] in _WITH_HEADERS and any(
         name.lower() == READY_HEADER for name, _ in message.get("headers", ())
     )

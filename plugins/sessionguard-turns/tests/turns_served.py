@@ -12,7 +12,7 @@ from sessionguard.asgi import ASGIApp, Receive, Scope, Send
 
 
 def create_agent() -> ASGIApp:
-    # On a busy machine a server takes longer to come back than those who wait would bear with it.
+    # On a busy machine a server takes longer to come back than the default limit of a waiting request.
     asking.OUTAGE_WAITING = 60.0
     gate = TurnGate(agent)
     guard = SessionGuard(gate)
