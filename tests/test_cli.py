@@ -145,6 +145,7 @@ print(*(journal.append(sys.argv[2] * 3000) for _ in range(100)))
 """
 
 
+@pytest.mark.slow
 def test_a_journal_keeps_every_line_of_every_process(tmp_path: Path) -> None:
     """Long lines appended by several processes at once stay whole, and each knows how many were there before."""
     path = tmp_path / "journal.jsonl"
@@ -201,6 +202,7 @@ def alive(server: Server) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.5, 0], ids=["soon", "at once"])
 def test_a_server_that_will_not_stop_is_killed(
     seconds: float, tmp_path: Path, fragile: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -222,6 +224,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> 
         pytest.fail("it does not serve")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_never_listens_is_reported(
     tmp_path: Path, fragile: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -233,6 +236,7 @@ def test_a_server_that_never_listens_is_reported(
         pytest.fail("it does not serve")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_processes_that_never_answer_are_reported(tmp_path: Path, fragile: dict[str, str]) -> None:
     """Waiting for a second process where there is one has an end."""
@@ -251,6 +255,7 @@ def test_a_server_that_dies_under_a_message_is_reported(tmp_path: Path, fragile:
         race(server, "chat", processes=1, each=2)
 
 
+@pytest.mark.slow
 def test_a_refused_message_is_reported_with_the_refusal(tmp_path: Path) -> None:
     """What the guard said is in the error."""
     env = {"SESSIONGUARD_APP": "sessionguard.cli.agent:app", "SESSIONGUARD_STORE": "memory:"}

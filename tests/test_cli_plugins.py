@@ -158,6 +158,7 @@ def test_a_plugin_of_no_distribution_is_listed_all_the_same(monkeypatch: pytest.
     assert (plugin["distribution"], plugin["version"]) == ("", "")
 
 
+@pytest.mark.slow
 def test_the_command_lists_what_is_installed_where_it_runs(tmp_path: Path) -> None:
     """As a process of its own, with the path it is given."""
     install(tmp_path, "weather", BROKEN["cannot be imported"])

@@ -60,6 +60,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES | st.lists(st.sampled_from([1, 1.0, True, "id", "", 5, -1, 2**53 + 1, None]), min_size=3, max_size=5))
 def test_arbitrary_msgpack_is_a_row_or_corrupt(value: Any) -> None:
     """A well-formed value of another shape is corrupt as well; only a legal row is a row."""

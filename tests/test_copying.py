@@ -334,6 +334,7 @@ class Interruption:
         patch.setattr(store, verb, call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 async def test_a_move_that_ends_at_any_step_is_finished_by_the_next_one(
     source: DiskStore, tmp_path: Path, before: bool

@@ -391,6 +391,7 @@ def locked(directory: Path) -> sqlite3.Connection:
     return connection
 
 
+@pytest.mark.slow
 async def test_a_locked_database_fails_writes_in_time_and_serves_reads_meanwhile(directory: Path) -> None:
     """Nothing waits for ever, nothing is handed out, and everything works again when the lock is gone."""
     store = DiskStore(directory)
@@ -440,6 +441,7 @@ async def test_a_lock_that_ends_in_time_is_only_a_delay(directory: Path) -> None
     await store.aclose()
 
 
+@pytest.mark.slow
 async def test_a_database_that_is_locked_when_it_is_opened_is_waited_for_no_longer(directory: Path) -> None:
     """Opening counts against the same deadline, and the next attempt opens it."""
     await opened(directory)

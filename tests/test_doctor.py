@@ -90,6 +90,7 @@ def test_a_store_that_is_well_is_green_and_nothing_is_left_in_it(practice: Pract
     assert practice.keys == ["default//agent:main:a"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_the_report_is_lines_with_cures(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
     """A verdict, a subject, a sentence; and what to do. Yellow is a finding only for the strict."""
@@ -200,6 +201,7 @@ def test_a_journal_that_somebody_has_changed_is_red(practice: Practice) -> None:
     assert one(durability.check(practice.directory / "cache.db", "full"))[0] is RED
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_a_store_that_does_not_wait_for_the_disk_is_yellow(practice: Practice) -> None:
     """As its URL says."""
@@ -298,6 +300,7 @@ def test_a_store_that_is_not_there_yet_is_yellow_and_not_made(tmp_path: Path) ->
     assert not (tmp_path / "sessions").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_a_store_that_does_not_answer_is_tried_again_later(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
     """75 tells a script to come back; what was found is reported."""
@@ -437,6 +440,7 @@ def test_the_race_is_judged_by_exact_counts(answers: list[race.Answer], verdict:
     assert says in found.says
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_rows_of_a_doctor_who_was_killed_are_removed_and_those_of_another_are_not(practice: Practice) -> None:
     """Told apart by their age."""
@@ -448,6 +452,7 @@ def test_rows_of_a_doctor_who_was_killed_are_removed_and_those_of_another_are_no
     assert practice.keys == ["default//agent:main:a", "sessionguard-doctor//new-1"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_rows_that_stay_are_told(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left behind in silence."""
@@ -557,6 +562,7 @@ def test_what_the_server_in_front_does_to_headers_is_seen(
     assert says in " ".join(each.says for each in found)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_a_server_that_does_not_answer_is_red(practice: Practice) -> None:
     """And its address is asked for."""

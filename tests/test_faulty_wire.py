@@ -139,6 +139,7 @@ def test_nothing_comes_after_what_was_dropped(wire: FaultyWire, client: socket.s
     assert wire.connections == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["request", "reply"])
 def test_a_delayed_message_arrives(wire: FaultyWire, client: socket.socket, direction: str) -> None:
     """Late, and before the next one."""

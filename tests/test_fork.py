@@ -205,6 +205,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_guard_that_was_used_before_a_fork_serves_on_in_the_child(tmp_path: Path) -> None:
     """What was pending stays with the parent; the conversation is the same."""
     command = [sys.executable, "-W", "ignore", "-c", GUARD, str(tmp_path / "sessions")]

@@ -333,6 +333,7 @@ FAILURES: dict[str, tuple[str, Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "make", "message"), FAILURES.values(), ids=FAILURES)
 def test_a_failure_states_its_cause(tmp_path: Path, name: str, make: Callable[[Path], object], message: str) -> None:
     """And how it is mended."""

@@ -162,6 +162,7 @@ def test_two_spellings_of_one_key_are_a_conflict(gateway: Gateway) -> None:
     assert gateway.rows["default//agent:main:final-1"].session_id == "first"
 
 
+@pytest.mark.slow
 def test_conversations_that_began_here_are_one_line(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives the reason and the next step; a thousand are kept for scripts, so that memory has a bound."""
     monkeypatch.setattr(adoption_module, "MOST_CONFLICTS", 15)
@@ -366,6 +367,7 @@ def test_a_store_that_cannot_adopt_is_a_wrong_call(gateway: Gateway, monkeypatch
     assert "minimal://here cannot take over conversations" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_tried_again_later(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the same command then goes on."""
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)
@@ -400,6 +402,7 @@ def test_a_conversation_that_everybody_changes_at_once_is_given_up(
 ROWS_TO_KILL = 1500
 
 
+@pytest.mark.slow
 def test_an_import_that_is_killed_goes_on_where_it_was(gateway: Gateway) -> None:
     """All that was adopted stays, the rest follows, and no id is another than in the file."""
     entries = {f"key-{number:05}": entry(f"id-{number}", number, number + 1) for number in range(ROWS_TO_KILL)}
@@ -423,6 +426,7 @@ def _count(path: Path) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_an_import_shows_its_progress_to_a_person_alone(gateway: Gateway) -> None:
     """A bar on the terminal, with a percentage of the file."""
     write_json(gateway.path, {f"key-{number}": entry(f"id-{number}") for number in range(1000)})
@@ -457,6 +461,7 @@ def test_an_export_says_what_takes_it_back(gateway: Gateway) -> None:
     assert "Since 2026.8 its sessions are in a database that may not be edited behind it" in said
 
 
+@pytest.mark.slow
 def test_an_export_shows_its_progress_to_a_person_alone(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count that grows; the file goes into the pipe."""
     monkeypatch.setattr(export_openclaw, "STEP", 10)
@@ -523,6 +528,7 @@ def _legal(raw_key: str) -> bool:
 UNHURRIED = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @UNHURRIED
 @given(
     st.dictionaries(RAW_KEYS.filter(_legal).map(canonical), RECORDS, max_size=8),
@@ -550,6 +556,7 @@ async def _opened(store: DiskStore) -> None:
     await store.aclose()
 
 
+@pytest.mark.slow
 @UNHURRIED
 @given(
     st.dictionaries(

@@ -210,6 +210,7 @@ async def test_there_are_no_conversations_among_the_leases(make: Callable[..., E
     assert [(), (), None] == found
 
 
+@pytest.mark.slow
 async def test_a_locked_file_of_leases_is_unavailable_in_time(make: Callable[..., EmbeddedStore]) -> None:
     """And conversations go on meanwhile."""
     store = make()

@@ -196,6 +196,7 @@ async def test_a_store_that_can_never_work_fails_the_start_with_its_cure(tmp_pat
     assert f"chmod 700 {directory}" in server.sent[0]["message"]
 
 
+@pytest.mark.slow
 async def test_without_a_lifespan_a_wrong_store_is_503_and_one_clear_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -105,6 +105,7 @@ async def test_a_killed_server_loses_no_acknowledged_id(tmp_path: Path) -> None:
     assert len(ids(answers)) == 1
 
 
+@pytest.mark.slow
 async def test_a_websocket_says_how_its_id_came_about(tmp_path: Path) -> None:
     """On the handshake; the handler finds the id in its scope."""
     with serving(tmp_path) as server:
@@ -120,6 +121,7 @@ async def test_a_websocket_says_how_its_id_came_about(tmp_path: Path) -> None:
     assert refused.value.response.status_code == 400
 
 
+@pytest.mark.slow
 async def test_a_stream_is_timely(tmp_path: Path) -> None:
     """The first chunk arrives although the second waits for a request that is sent only then."""
     with serving(tmp_path) as server:

@@ -234,6 +234,7 @@ async def test_while_a_row_is_being_changed_nobody_trusts_what_he_remembers(kind
     assert recalled(store) == "second"
 
 
+@pytest.mark.slow
 async def test_what_changed_while_it_was_read_is_not_remembered(kind: str, store: EmbeddedStore) -> None:
     """The slot is compared on both sides of the read."""
     await store.reserve(KEY, "ours", None)

@@ -444,6 +444,7 @@ def test_a_store_factory_that_returns_no_store_is_named() -> None:
     assert "a SessionStore" in message
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_plugin(install: Install, tmp_path: Path) -> None:
     """Plugins are looked for when a guard is built, not before."""
     install("lantern_plugin", "print('imported')", "lantern_plugin")

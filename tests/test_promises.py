@@ -263,6 +263,7 @@ def test_an_id_outlives_its_process_unless_it_is_in_memory(tmp_path: Path, kind:
     assert (answers[0] == answers[1]) is kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STORES)
 def test_a_crash_loses_signs_of_life_and_no_id(tmp_path: Path, kind: str) -> None:
     """SIGKILL between noting a touch and writing it leaves the row as it was reserved."""
@@ -370,6 +371,7 @@ async def test_a_foreign_file_in_place_of_ours_is_refused(tmp_path: Path, kind: 
     assert path.read_bytes() == foreign
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("garbage", [b"\x00", b"\xff"], ids=["zeros", "ones"])
 @pytest.mark.parametrize("kind", STORES)
 async def test_a_page_of_garbage_is_never_minted_over(tmp_path: Path, kind: str, garbage: bytes) -> None:

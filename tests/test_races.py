@@ -51,6 +51,7 @@ class TestShortRaces(RaceContract):
         assert min(tally.counts.values()) > 0
 
 
+@pytest.mark.slow
 def test_a_failure_that_leads_to_a_second_id_fails_with_its_history(
     tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_failure_that_leads_to_a_second_id_fails_with_its_history(
         test(FailureContract(), MemoryStore(), fault=Fault.LOST_REPLY, tmp_path=tmp_path, tally=tally)
 
 
+@pytest.mark.slow
 def test_every_call_fails_once_however_many_there_are(
     tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +92,7 @@ def test_a_race_that_forks_a_conversation_fails_with_its_history(monkeypatch: py
         races.check_order(race)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", [0.0, 0.5])
 def test_a_racer_does_something_in_every_turn_it_is_in_time_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: float
@@ -188,6 +191,7 @@ ALONE = ("-p", "no:cov", "-p", "no:asyncio", "-p", "no:cacheprovider")
 """Options that keep a run of pytest inside this one to itself."""
 
 
+@pytest.mark.slow
 def test_one_option_judges_the_store_at_a_url(pytester: pytest.Pytester) -> None:
     """With some of its tests; races between processes are skipped for a store of one process, and say so."""
     some = "TestRaces or TestAdoption or nobody_gives_back or reply"
@@ -215,6 +219,7 @@ def minimal(url, settings):
 """
 
 
+@pytest.mark.slow
 def test_a_minimal_store_is_asked_neither_to_adopt_nor_for_leases(pytester: pytest.Pytester) -> None:
     """What is more than the contract is skipped, and says so; the contract is not."""
     pytester.makepyfile(minimal_store=MINIMAL)
@@ -252,6 +257,7 @@ def test_the_suite_leaves_nothing_behind(pytester: pytest.Pytester) -> None:
     assert rows(DiskStore(place)) == []
 
 
+@pytest.mark.slow
 def test_the_suite_keeps_its_hands_off_a_store_that_is_in_use(pytester: pytest.Pytester) -> None:
     """It removes every row, so it wants to be alone."""
     place = pytester.path / "sessions"
@@ -277,6 +283,7 @@ def test_tests_that_are_named_run_beside_the_option(pytester: pytest.Pytester) -
     run.stdout.fnmatch_lines(["*2,000 things"])
 
 
+@pytest.mark.slow
 def test_a_plan_is_handed_over_as_json(tmp_path: Path) -> None:
     """So a racer can be started by hand."""
     plan = {"url": "memory:", "directory": str(tmp_path), "name": "mine", "start": time.monotonic_ns(), "turns": 50}

@@ -222,6 +222,7 @@ async def test_single_flight_makes_one_reservation_of_a_thousand_requests() -> N
     assert world.store.calls["reserve"] == 1
 
 
+@pytest.mark.slow
 async def test_without_single_flight_the_races_still_have_one_winner() -> None:
     """Correctness is the store's: a resolver per request shares nothing, and the law holds."""
     world = World()

@@ -137,6 +137,7 @@ async def test_a_retirement_that_dies_has_happened_or_not(
         assert await store.get(KEY) == row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before the row is read", "after the row was read"])
 async def test_a_row_that_is_read_while_the_store_is_retired_is_not_remembered(
     kind: str, store: EmbeddedStore, moment: str

@@ -56,6 +56,7 @@ def ask(server: LiveServer) -> httpx.Response:
     return httpx.get(server.url, headers=KEY, timeout=20, trust_env=False)
 
 
+@pytest.mark.slow
 def test_an_application_is_served_behind_a_guard(tmp_path: Path) -> None:
     """From the current directory, without a line changed."""
     with served(tmp_path, "run", "agent:app", "--store", f"disk://{tmp_path}/store") as server:

@@ -100,6 +100,7 @@ def test_an_application_that_cannot_be_imported_fails_in_its_own_words(
         create_app()
 
 
+@pytest.mark.slow
 def test_a_server_serves_the_factory(tmp_path: Path) -> None:
     """The command of the documentation, on a real socket."""
     site = tmp_path / "site"

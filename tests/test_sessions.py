@@ -341,6 +341,7 @@ def test_pruning_spares_what_comes_back_to_life(desk: Desk, monkeypatch: pytest.
     assert desk.ids == ["id-0", "id-1"]
 
 
+@pytest.mark.slow
 def test_pruning_shows_its_progress_to_a_person_alone(desk: Desk) -> None:
     """A bar on the terminal; what goes into a pipe is the report and nothing else."""
     desk.put({f"bulk-{number:04}": record(number, 40 * DAY) for number in range(250)})
@@ -401,6 +402,7 @@ def test_a_row_that_does_not_decode_is_a_finding(desk: Desk) -> None:
     assert "it was left untouched" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_tried_again_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """75 tells a script to come back."""
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)

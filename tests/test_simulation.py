@@ -20,6 +20,7 @@ from sessionguard.testing.simulation import REQUEST, Answer, World, main, simula
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
+@pytest.mark.slow
 def test_the_law_holds_in_every_schedule(capsys: pytest.CaptureFixture[str]) -> None:
     """A few hundred here; the long tier plays as many as it is told to."""
     assert main(300) == 0

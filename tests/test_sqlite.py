@@ -122,6 +122,7 @@ async def test_a_foreign_row_is_reported_and_never_replaced(directory: Path, val
     assert other.created
 
 
+@pytest.mark.slow
 async def test_a_locked_database_is_unavailable_in_time(directory: Path) -> None:
     """And works again when the lock is gone."""
     store = SqliteStore(directory)

@@ -272,6 +272,7 @@ def test_a_target_that_went_elsewhere_is_a_wrong_call(place: Place) -> None:
     assert f"sessionguard store revive {place.source_url}" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_tried_again_later(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +301,7 @@ def test_a_row_that_does_not_decode_is_a_finding(place: Place) -> None:
     assert place.retirement is None
 
 
+@pytest.mark.slow
 def test_the_command_shows_its_progress_to_a_person_alone(place: Place) -> None:
     """A bar on the terminal; what goes into a pipe is the report and nothing else."""
     place.fill(*(f"default//agent:main:bulk-{number:04}" for number in range(250)))

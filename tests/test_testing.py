@@ -99,6 +99,7 @@ class TestStore{number}(SessionStoreContract):
 """
 
 
+@pytest.mark.slow
 def test_the_contract_finds_every_store_with_a_mistake(tmp_path: Path) -> None:
     """Each mistake fails the very test that is about it, without any plugin for asynchronous tests."""
     suites = [

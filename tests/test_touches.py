@@ -166,6 +166,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_a_process_that_ends_without_a_lifespan_saves_its_touches(tmp_path: Path) -> None:
     """At interpreter exit what is pending is written and the database closed, without a word."""
     directory = tmp_path / "sessions"
@@ -188,6 +189,7 @@ async def its_touch_was_written(directory: Path) -> bool:
 LATE_EXIT = EXIT.replace("\n\nasyncio.run", "\n    await guard._store.aclose()\n\nasyncio.run")
 
 
+@pytest.mark.slow
 async def test_a_process_that_has_closed_its_store_ends_without_a_traceback(tmp_path: Path) -> None:
     """Some Pythons (3.12) start no thread that late, so nothing is opened again: a line says what was lost."""
     directory = tmp_path / "sessions"

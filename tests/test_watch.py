@@ -69,6 +69,7 @@ def room(tmp_path: Path) -> Room:
     return Room(tmp_path / "sessions")
 
 
+@pytest.mark.slow
 def test_what_begins_is_seen_as_it_begins(room: Room) -> None:
     """The newest first, as many as fit; Ctrl-C gives the terminal back as it was."""
     with room.watched() as screen:
@@ -88,6 +89,7 @@ def test_what_begins_is_seen_as_it_begins(room: Room) -> None:
     assert (screen.exitstatus, screen.signalstatus) == (0, None)
 
 
+@pytest.mark.slow
 def test_no_more_is_shown_than_fits(room: Room) -> None:
     """And what is shown of a long key ends at the edge."""
     room.put("agent:main:" + "long-" * 40)
@@ -152,6 +154,7 @@ def test_what_was_used_is_counted_from_one_look_to_the_next(room: Room, monkeypa
     assert (second["begun"], second["used"]) == (1, 2)
 
 
+@pytest.mark.slow
 def test_an_outage_is_a_line_too(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the error in place of the look."""
     monkeypatch.setattr(jobs, "JOB_SECONDS", 0.2)
@@ -247,6 +250,7 @@ def test_a_store_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.slow
 def test_the_pause_grows_with_the_store(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look that takes long is followed by a rest four times as long, so that watching costs the store little."""
     paused: list[float] = []

@@ -48,6 +48,7 @@ async def ask(user: AsyncOpenAI) -> tuple[str, str | None]:
     return response.headers["x-sessionguard-status"], response.parse().choices[0].message.content
 
 
+@pytest.mark.slow
 async def test_one_key_is_one_id_from_the_first_completion_on(proxy: LiveServer, upstream: Upstream) -> None:
     """The first request of a conversation is new, the second finds what the first has left."""
     async with conversation(proxy.url, "plain") as user:
@@ -58,6 +59,7 @@ async def test_one_key_is_one_id_from_the_first_completion_on(proxy: LiveServer,
     assert (first_id, False) == (second_id, first_id in (None, "none"))
 
 
+@pytest.mark.slow
 async def test_one_new_key_at_many_requests_and_workers_is_one_id_and_one_new(
     proxy: LiveServer, upstream: Upstream
 ) -> None:
@@ -91,6 +93,7 @@ async def test_a_streamed_completion_arrives_chunk_by_chunk(proxy: LiveServer, u
     assert ("first", ["second"]) == (first, rest)
 
 
+@pytest.mark.slow
 async def test_leaving_a_stream_cancels_the_completion_upstream(proxy: LiveServer, upstream: Upstream) -> None:
     """An agent must not go on thinking for nobody."""
     async with conversation(proxy.url, "left") as user:
@@ -136,6 +139,7 @@ async def test_a_refusal_of_the_guard_is_an_error_of_the_client(proxy: LiveServe
     assert ("reserved_session_key", []) == (refused.value.code, await upstream.requests())
 
 
+@pytest.mark.slow
 async def test_an_upstream_that_is_down_is_an_error_of_the_client(standalone_proxy: Start, tmp_path: Path) -> None:
     """The envelope is one the client reads, code and all."""
     import openai

@@ -294,6 +294,7 @@ async def test_a_redirect_passes_unread(serve: Serve, upstream: Upstream, client
     assert response.startswith(b"HTTP/1.1 302") and b"location: http://[broken\r\n" in response
 
 
+@pytest.mark.slow
 async def test_there_is_no_limit_to_the_requests_under_way(serve: Serve, upstream: Upstream) -> None:
     """More than an HTTP client's usual hundred wait for the upstream at the same time."""
     url = await serve(ReverseProxy(upstream.url))

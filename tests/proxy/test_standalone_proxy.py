@@ -59,6 +59,7 @@ async def test_without_an_option_the_store_is_that_of_the_environment(
     assert (tmp_path / "elsewhere").is_dir()
 
 
+@pytest.mark.slow
 async def test_the_response_has_only_the_upstreams_headers_and_the_guards(
     standalone_proxy: Start, upstream: Upstream, client: httpx.AsyncClient, tmp_path: Path, store_url: str
 ) -> None:

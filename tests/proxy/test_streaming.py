@@ -98,6 +98,7 @@ FIRST_BYTE_SECONDS = 1.5
 """Long enough for an answer on a busy machine, since the answers of these tests have to meet it."""
 
 
+@pytest.mark.slow
 async def test_a_silent_stream_outlives_the_first_byte_timeout(
     serve: Serve, upstream: Upstream, client: httpx.AsyncClient
 ) -> None:
@@ -114,6 +115,7 @@ async def test_a_silent_stream_outlives_the_first_byte_timeout(
     assert (504, b"data: 2\n\n") == (slow.status_code, rest)
 
 
+@pytest.mark.slow
 async def test_a_slow_upload_outlives_the_first_byte_timeout(
     serve: Serve, upstream: Upstream, client: httpx.AsyncClient
 ) -> None:

@@ -81,6 +81,7 @@ async def test_an_upstream_that_breaks_before_its_head_is_a_502_and_quoted_nowhe
     assert KEY not in response.text + caplog.text
 
 
+@pytest.mark.slow
 async def test_an_upstream_that_does_not_begin_its_response_is_a_504(
     serve: Serve, upstream: Upstream, client: httpx.AsyncClient
 ) -> None:
@@ -107,6 +108,7 @@ async def test_an_upstream_that_does_not_accept_is_a_504(serve: Serve, client: h
     assert (504, "upstream_timeout") == (response.status_code, response.json()["error"]["code"])
 
 
+@pytest.mark.slow
 async def test_an_upstream_that_stops_reading_the_upload_is_a_504(serve: Serve, client: httpx.AsyncClient) -> None:
     """An upload that does not move is given up after the first-byte timeout as well."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:

@@ -411,6 +411,7 @@ async def stuck(count: Callable[[], int]) -> int:
     return before
 
 
+@pytest.mark.slow
 async def test_a_client_that_reads_slowly_slows_the_upstream(serve: Serve) -> None:
     """A few messages are on their way; the upstream cannot send the rest before the client has taken those."""
     sent = 0
@@ -432,6 +433,7 @@ async def test_a_client_that_reads_slowly_slows_the_upstream(serve: Serve) -> No
     assert taken == [MEGABYTE] * 200
 
 
+@pytest.mark.slow
 async def test_an_upstream_that_reads_slowly_slows_the_client(serve: Serve) -> None:
     """In the other direction, too."""
     sent, go, taken = 0, asyncio.Event(), 0
