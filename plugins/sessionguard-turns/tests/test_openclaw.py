@@ -22,6 +22,7 @@ from turns_openclaw import RELEASES, StandIn
 from sessionguard import SessionGuard
 from sessionguard.proxy import ReverseProxy
 
+pytestmark = pytest.mark.slow
 _numbers = itertools.count()
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
@@ -152,7 +153,6 @@ async def test_a_restart_of_the_proxy_between_turns_is_one_conversation(
     assert conversation.is_whole(), vars(conversation)
 
 
-@pytest.mark.slow
 @STREAMED
 async def test_a_client_that_leaves_in_the_first_turn_forks_nothing(
     gateway: Any, proxy: Start, http: httpx.AsyncClient, stream: bool
