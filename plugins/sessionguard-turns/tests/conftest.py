@@ -6,12 +6,19 @@ import hypothesis
 import pytest
 from clean_environment import clean_environment  # noqa: F401 - a fixture
 from isolation import only
+from sessionguard_turns import entrance
 from turns_stage import Agent, Stage
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("tests")
 
 only_turns = only("turns", "redis", "postgres")
+
+
+@pytest.fixture(autouse=True)
+def _abandoned_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a first turn that a test leaves open end soon after it."""
+    monkeypatch.setattr(entrance, "ABANDONED_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sessionguard_turns import TurnGate, entrance, get_turn
+from sessionguard_turns import TurnGate, get_turn
 from turns_stage import Agent, settled
 
 from sessionguard import SessionGuard
@@ -286,10 +286,6 @@ class TestReady:
 
 class TestAbandoned:
     """A client that leaves does not end the turn that its request began in the application."""
-
-    @pytest.fixture(autouse=True)
-    def _brief(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(entrance, "ABANDONED_SECONDS", 0.2)
 
     @pytest.mark.parametrize("how", ["leaves", "is cancelled"])
     async def test_the_next_request_waits_a_moment(

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from served import served
-from sessionguard_turns import TurnGate
+from sessionguard_turns import TurnGate, entrance
 from turns_openclaw import RELEASES, StandIn
 
 from sessionguard import SessionGuard
@@ -155,9 +155,10 @@ async def test_a_restart_of_the_proxy_between_turns_is_one_conversation(
 
 @STREAMED
 async def test_a_client_that_leaves_in_the_first_turn_forks_nothing(
-    gateway: Any, proxy: Start, http: httpx.AsyncClient, stream: bool
+    gateway: Any, proxy: Start, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
     """Its own answer is lost; the others find the session that its request has made."""
+    monkeypatch.setattr(entrance, "ABANDONED_SECONDS", 2.0)
     conversation = Conversation(gateway, http, stream)
     async with proxy() as url:
         leaving = asyncio.create_task(conversation.ask(url))
