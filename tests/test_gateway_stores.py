@@ -317,6 +317,11 @@ def _hot(path: Path) -> None:
             shutil.copy(f"{work}{suffix}", f"{path}{suffix}")
 
 
+def _other_table(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+
+
 FAILURES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "missing": (DATABASE, lambda path: None, r"cannot be read \(No such file or directory\); name the gateway's home"),
     "empty": (DATABASE, lambda path: path.touch(), "is empty: it has no tables yet; start its gateway once"),
@@ -326,7 +331,7 @@ FAILURES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "truncated": (DATABASE, _truncated, r"is damaged \(database disk image is malformed\)"),
     "another": (
         DATABASE,
-        lambda path: sqlite3.connect(path).execute("CREATE TABLE t (x)"),
+        _other_table,
         "an unknown schema without",
     ),
     "in a write": (DATABASE, _hot, "was left in the middle of a write; start its gateway once"),
@@ -487,7 +492,7 @@ def test_directories_of_another_user_state_their_cause() -> None:
 
 HALF = {
     "never used": (lambda path: path.touch(), "old", "holds no sessions"),
-    "of other things": (lambda path: sqlite3.connect(path).execute("CREATE TABLE t (x)"), "old", "holds no sessions"),
+    "of other things": (_other_table, "old", "holds no sessions"),
     "not migrated": (lambda path: write_nodes(path), "old", "holds no sessions yet"),
     "only removed rows": (lambda path: write_nodes(path, nodes=[("k", "x", "{}", -1, 1)]), "old", "no sessions yet"),
     "migrated": (lambda path: write_nodes(path, {"k": entry("new")}), "new", "is older and was not read"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sessionguard.stores.disk.store import DiskStore
+from sessionguard.stores.embedded import holders
 from sessionguard.stores.embedded.holders import Holder
 from sessionguard.stores.embedded.store import EmbeddedStore
 from sessionguard.stores.sqlite import SqliteStore
@@ -227,6 +228,19 @@ def test_a_file_that_was_taken_for_a_dead_process_is_made_again(
     assert [f"lease-holder-{name}.lock"] == [path.name for path in tmp_path.iterdir() if path.name not in files]
     assert not other.is_dead(name)
     os.close(held[0])
+    one.close()
+
+
+def test_a_holder_without_its_file_is_dead_and_may_begin_again(tmp_path: Path) -> None:
+    """A forked child closes the file of its parent, and gets one of its own at first need."""
+    one, other = Holder(tmp_path), Holder(tmp_path)
+    name = one.name()
+    holders._disown_all()
+    is_dead = other.is_dead(name)
+    again = one.name()
+
+    assert is_dead
+    assert again != name
     one.close()
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import gzip
+import json
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,7 +17,8 @@ import httpx
 import pytest
 from live import free_port
 
-from sessionguard import ConfigurationError, SessionGuard
+from sessionguard import ConfigurationError, SessionGuard, hookimpl
+from sessionguard.cli import proxying
 from sessionguard.proxy import ReverseProxy
 
 Serve = Callable[..., Awaitable[str]]
@@ -224,6 +227,76 @@ async def test_the_scheme_of_a_remote_client_is_told(upstream: Upstream) -> None
         await call(proxy, http_scope(client=("203.0.113.9", 5), scheme="https"))
 
     assert ["x-forwarded-proto", "https"] in (await upstream.last())["headers"]
+
+
+FORWARDED_KEYS = [
+    ("as-sent", {"x-openclaw-session-key": "My-Chat"}, ["My-Chat"]),
+    ("canonical", {"x-openclaw-session-key": "My-Chat"}, ["agent:main:my-chat"]),
+    ("canonical", {"X-OpenClaw-Session-Key": "k", "x-openclaw-agent-id": "Work"}, ["agent:work:k"]),
+    ("canonical", {"x-openclaw-session-key": "agent:main:k"}, ["agent:main:k"]),
+    ("canonical", {}, []),
+]
+
+
+@pytest.mark.parametrize(("forward_key", "sent", "expected"), FORWARDED_KEYS)
+async def test_the_upstream_gets_the_key_as_it_was_sent_or_in_its_canonical_form(
+    serve: Serve, upstream: Upstream, client: httpx.AsyncClient, forward_key: str, sent: dict[str, str], expected: list
+) -> None:
+    """Once, so that guard and upstream agree on every spelling."""
+    url = await serve(SessionGuard(ReverseProxy(upstream.url, forward_key=forward_key), store="memory:"))
+    await client.get(url, headers=sent)
+
+    headers = (await upstream.last())["headers"]
+    assert expected == [value for name, value in headers if name == "x-openclaw-session-key"]
+
+
+def test_an_unknown_form_of_the_key_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="forward_key: 'both' is not legal; expected canonical or as-sent"):
+        ReverseProxy("http://127.0.0.1:1", forward_key="both")
+
+
+def test_the_canonical_key_is_refused_where_principals_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two people with one key would be one conversation in the upstream."""
+
+    class Principals:
+        @hookimpl
+        def sessionguard_principal(self, scope: Any) -> str:
+            return "alice"
+
+    guard = functools.partial(SessionGuard, plugins=[Principals()], store="memory:")
+    monkeypatch.setattr(proxying, "SessionGuard", guard)
+    arguments = {"upstream": "http://127.0.0.1:1", "forward_key": "canonical"}
+    monkeypatch.setenv(proxying.ARGUMENTS, json.dumps(arguments))
+
+    with pytest.raises(ConfigurationError, match="set --forward-key=as-sent and keep them apart there"):
+        proxying.create_app()
+
+
+async def test_the_ready_signal_of_the_upstream_reaches_the_turn_and_not_the_client(serve: Serve) -> None:
+    """Nor does any other header of its own guard."""
+
+    async def gateway(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for event in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{event}.complete"})
+            return
+        names = [b"X-SessionGuard-Ready", b"x-sessionguard-status", b"x-kept"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(name, b"1") for name in names]})
+        await send({"type": "http.response.body", "body": b""})
+
+    class Turn:
+        is_ready = False
+
+        def ready(self) -> None:
+            self.is_ready = True
+
+    turn = Turn()
+    async with contextlib.aclosing(ReverseProxy(await serve(gateway))) as proxy:
+        start, *_ = await call(proxy, http_scope(**{"sessionguard.turn": turn}))
+
+    assert turn.is_ready
+    assert [b"x-kept"] == [name for name, _ in start["headers"] if name.startswith(b"x-")]
 
 
 FRAMINGS = [

@@ -12,6 +12,7 @@ import secrets
 from pathlib import Path
 
 PREFIX, SUFFIX = "lease-holder-", ".lock"
+NO_FILE = -1
 
 _locked: set[Holder] = set()
 
@@ -21,7 +22,7 @@ class Holder:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._file: int | None = None
+        self._file = NO_FILE
         self._name = ""
 
     def name(self) -> str:
@@ -29,7 +30,7 @@ class Holder:
 
         It is empty where the file cannot be made, such as on a full disk; then its leases end by their time alone.
         """
-        if self._file is None:
+        if self._file == NO_FILE:
             with contextlib.suppress(OSError):
                 self._remove_dead()
                 self._lock()
@@ -57,20 +58,19 @@ class Holder:
 
     def close(self) -> None:
         """Remove the file; this process holds no lease."""
-        if self._file is not None:
+        if self._file != NO_FILE:
             with contextlib.suppress(OSError):
                 self._path(self._name).unlink(missing_ok=True)
             self.disown()
 
     def disown(self) -> None:
         """Close the file without unlocking it: a forked child must not keep the lock of its parent, nor end it."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file, self._name = None, ""
-            _locked.discard(self)
+        os.close(self._file)
+        self._file, self._name = NO_FILE, ""
+        _locked.discard(self)
 
     def _lock(self) -> None:
-        while self._file is None:
+        while self._file == NO_FILE:
             name = secrets.token_hex(8)
             file = os.open(self._path(name), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
