@@ -16,9 +16,9 @@ only_turns = only("turns", "redis", "postgres")
 
 
 @pytest.fixture(autouse=True)
-def _abandoned_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a first turn that a test leaves open end soon after it."""
-    monkeypatch.setattr(entrance, "ABANDONED_SECONDS", 0.2)
+def _hands_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait after a client that has left; the tests of that wait set it again."""
+    monkeypatch.setattr(entrance, "ABANDONED_SECONDS", 0.0)
 
 
 @pytest.fixture

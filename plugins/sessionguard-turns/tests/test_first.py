@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sessionguard_turns import TurnGate, get_turn
+from sessionguard_turns import TurnGate, entrance, get_turn
 from turns_stage import Agent, settled
 
 from sessionguard import SessionGuard
@@ -292,6 +292,7 @@ class TestAbandoned:
         self, stage: Any, agent: Agent, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
         """Long enough for the application to have found the session."""
+        monkeypatch.setattr(entrance, "ABANDONED_SECONDS", 0.2)
         waited: list[float] = []
         sleep = asyncio.sleep
 
