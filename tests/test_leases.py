@@ -80,6 +80,20 @@ def test_processes_that_race_for_names_share_them_out(kind: str, tmp_path: Path)
     assert 50 == sum(won)
 
 
+async def test_fencing_numbers_grow_while_the_clock_stands_still(make: Callable[..., EmbeddedStore]) -> None:
+    """Turns that begin in one millisecond have numbers of their own."""
+    store = make(clock=lambda: 1_000_000)
+    numbers = []
+    for owner in "abc":
+        lease = (await store.acquire(NAME, owner, MINUTE)).lease
+        assert lease is not None
+        numbers.append(lease.fencing_number)
+        await store.release(NAME, owner)
+    await store.aclose()
+
+    assert sorted({*numbers}) == numbers
+
+
 class SpeakingStore(MemoryStore):
     """Says at once what it has changed, and can be heard from the second moment on."""
 
