@@ -271,6 +271,9 @@ def test_the_canonical_key_is_refused_where_principals_are_kept_apart(monkeypatc
     with pytest.raises(ConfigurationError, match="set --forward-key=as-sent and keep them apart there"):
         proxying.create_app()
 
+    monkeypatch.setenv(proxying.ARGUMENTS, json.dumps({**arguments, "forward_key": "as-sent"}))
+    assert proxying.create_app().knows_principals
+
 
 async def test_the_ready_signal_of_the_upstream_reaches_the_turn_and_not_the_client(serve: Serve) -> None:
     """Nor does any other header of its own guard."""
