@@ -21,7 +21,7 @@ TICKET = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What `owner` has from `granted_at` to `expires_at`. `fencing_number` exceeds that of every lease before it.
+    """The right of `owner` from `granted_at` to `expires_at`. `fencing_number` exceeds that of every lease before it.
 
     `holder` is the process that was given it, where the store can prove the end of a process, else empty.
     """

@@ -116,7 +116,7 @@ class SessionGuard:
 
     @property
     def knows_principals(self) -> bool:
-        """Whether a plugin says who is asking, so that conversations belong to principals."""
+        """Whether a plugin names principals, so that conversations belong to them."""
         return self._policy.knows_principals
 
     async def reset(self, session_key: str, *, agent: str | None = None, principal: str | None = None) -> Resolution:

@@ -13,6 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from turns_stage import whole_body
+
 from sessionguard.asgi import Receive, Scope, Send
 
 EVENT, ROW, MODEL = 0.01, 0.06, 0.15
@@ -60,7 +62,7 @@ class StandIn:
         if b"x-forwarded-for" in headers and self.release.fails_late:
             await _whole(send, 403, {"error": {"type": "proxy_attribution_required"}})
             return
-        request = json.loads(await _body(receive))
+        request = json.loads(await whole_body(receive))
         key = headers[b"x-openclaw-session-key"].decode().lower()
         # A client that leaves does not end the turn up to 2026.7; later releases cancel it, which loses no message.
         turn = asyncio.ensure_future(self._turn(key, request["message"]))
@@ -75,7 +77,6 @@ class StandIn:
     async def _stream(self, turn: asyncio.Task[tuple[int, Any]], send: Send) -> None:
         head = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": head})
-        await _event(send, ": keep-alive")
         await asyncio.sleep(EVENT if self.release.event_before_row else EVENT + ROW)
         await _event(send, 'data: {"choices":[{"delta":{"role":"assistant"}}]}')
         _, answer = await asyncio.shield(turn)
@@ -103,12 +104,3 @@ async def _event(send: Send, text: str) -> None:
 async def _whole(send: Send, status: int, answer: Any) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body

@@ -77,7 +77,7 @@ class Agent:
             await send({"type": "websocket.send", "text": name})
             await send({"type": "websocket.close", "code": 1000})
             return
-        self.bodies[name] = await _body(receive)
+        self.bodies[name] = await whole_body(receive)
         if not name.startswith("head"):
             status = 500 if name.startswith("bad") else 204 if name.startswith("empty") else 200
             headers = [(b"X-SessionGuard-Ready", b"1")] if name.startswith("stream-ready") else []
@@ -113,7 +113,7 @@ def _event(events: dict[str, asyncio.Event], name: str) -> asyncio.Event:
     return events.setdefault(name, asyncio.Event())
 
 
-async def _body(receive: Receive) -> bytes:
+async def whole_body(receive: Receive) -> bytes:
     body, more = b"", True
     while more:
         message = await receive()
